@@ -4,6 +4,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod formats;
+pub(crate) mod kernels;
 pub mod tensor;
 
 pub use error::{Error, Result};

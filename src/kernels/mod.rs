@@ -1,0 +1,3 @@
+//! Inner loops shared by ops.
+
+pub(crate) mod cpu;
