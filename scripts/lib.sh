@@ -1,0 +1,81 @@
+# Shared by the scripts beside it: sourced from the repository's root, never run.
+# shellcheck shell=bash
+
+root=$PWD
+target=${CARGO_TARGET_DIR:-$root/target}
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+
+lock_version() { awk -v name="name = \"$1\"" '$0 == name { getline; gsub(/version = |"/, ""); print; exit }' Cargo.lock; }
+
+# The command line tool must have the version of the crate.
+wasm_bindgen_version=$(lock_version wasm-bindgen)
+wasm_pack_version=0.15.1
+
+# Tools live outside ~/.cargo/bin, so that no other project's version is replaced, and outlive a fresh clone.
+tools=${REGRAFT_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/regraft/tools}
+PATH=$tools/wasm-bindgen-cli-$wasm_bindgen_version/bin:$tools/wasm-pack-$wasm_pack_version/bin:$PATH
+
+note() { printf '   %s\n' "$*"; }
+
+# fail MISSING REMEDY
+fail() {
+    printf '\nerror: %s\n   fix: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# step NAME COMMAND...: says what runs and how long it took.
+step() {
+    local name=$1 start=$SECONDS
+    shift
+    printf '\n── %s\n' "$name"
+    "$@"
+    printf '── %s: %d s\n' "$name" $((SECONDS - start))
+}
+
+# Proves by linking that rustc $1 has a wasm32 standard library of its own version, and a linker for it.
+builds_wasm() {
+    local out ok=0
+    have "$1" || return 1
+    out=$(mktemp -d)
+    "$1" --target wasm32-unknown-unknown --crate-type cdylib --crate-name probe -o "$out/probe.wasm" - \
+        >"$out/log" 2>&1 <<<'#[unsafe(no_mangle)] pub extern "C" fn f() -> usize { std::string::String::new().len() }' || ok=1
+    rm -r "$out"
+    return $ok
+}
+
+# with_wasm FOLDER COMMAND...: runs it with the cargo that can build for wasm32. The target folder is not the native one,
+# and one a set of flags: two compilers, or two sets of flags, that share a folder keep rebuilding each other's work.
+with_wasm() (
+    export CARGO_TARGET_DIR=$target/$1
+    shift
+    if ! builds_wasm rustc; then
+        PATH=/usr/bin:$PATH
+        builds_wasm rustc || fail 'no Rust compiler here builds for wasm32-unknown-unknown' 'scripts/setup'
+    fi
+    "$@"
+)
+
+# The relaxed-simd build adds its feature to the flags of .cargo/config.toml (arrays are joined).
+relaxed_simd=(--config 'target.wasm32-unknown-unknown.rustflags=["-Ctarget-feature=+relaxed-simd"]')
+
+find_chrome() {
+    local name
+    for name in "${CHROME_BIN:-}" chromium chromium-browser google-chrome google-chrome-stable; do
+        if [[ -n $name ]] && have "$name"; then
+            command -v "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+# For everything that drives a browser.
+need_chrome() {
+    CHROME_BIN=$(find_chrome) || fail 'no Chromium or Chrome found' 'scripts/setup, or set CHROME_BIN to its path'
+    export CHROME_BIN
+}
+
+gzip_bytes() { gzip -9 -c "$1" | wc -c; }
