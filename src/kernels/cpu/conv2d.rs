@@ -1,0 +1,314 @@
+//! Convolution, NHWC: the tiled product over runs of a zero-padded image, without im2col.
+
+use super::gemm::{Epilogue, PackedB};
+use super::scratch::Scratch;
+use super::tile::{Block, Grid, K_BLOCK, Out, Rows, Walk, k_blocks, multiply};
+
+/// Sizes of a convolution of `n×h×w×c` to `n×oh×ow×m`.
+///
+/// Output (oy, ox) reads input row `oy·stride[0] + ky·dilation[0] − padding[0]`, likewise the columns;
+/// places outside the input are zero. The furthest tap lies inside the padded input.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ConvShape {
+    pub(crate) n: usize,
+    pub(crate) h: usize,
+    pub(crate) w: usize,
+    /// Input channels.
+    pub(crate) c: usize,
+    pub(crate) kh: usize,
+    pub(crate) kw: usize,
+    /// Output channels.
+    pub(crate) m: usize,
+    pub(crate) oh: usize,
+    pub(crate) ow: usize,
+    pub(crate) stride: [usize; 2],
+    /// Top, left, bottom, right.
+    pub(crate) padding: [usize; 4],
+    pub(crate) dilation: [usize; 2],
+    pub(crate) groups: usize,
+}
+
+impl ConvShape {
+    /// Floats of one input image.
+    pub(super) fn x_len(&self) -> usize {
+        self.h * self.w * self.c
+    }
+
+    /// Floats of one output image.
+    pub(super) fn y_len(&self) -> usize {
+        self.oh * self.ow * self.m
+    }
+
+    /// Whether every pixel is a product of its own: 1×1, stride 1, unpadded.
+    pub(super) fn is_pointwise(&self) -> bool {
+        [self.kh, self.kw] == [1, 1] && self.stride == [1, 1] && self.padding == [0; 4]
+    }
+
+    /// Floats between lines of the padded image.
+    pub(super) fn padded_line(&self) -> usize {
+        (self.w + self.padding[1] + self.padding[3]) * self.c
+    }
+
+    /// Input row under tap `ky` of output row `oy`, if it is not padding.
+    pub(super) fn input_row(&self, oy: usize, ky: usize) -> Option<usize> {
+        (oy * self.stride[0] + ky * self.dilation[0])
+            .checked_sub(self.padding[0])
+            .filter(|&y| y < self.h)
+    }
+
+    /// Input column under tap `kx` of output column `ox`, if it is not padding.
+    pub(super) fn input_column(&self, ox: usize, kx: usize) -> Option<usize> {
+        (ox * self.stride[1] + kx * self.dilation[1])
+            .checked_sub(self.padding[1])
+            .filter(|&x| x < self.w)
+    }
+
+    /// The runs of one group under an output pixel: a kernel row is one run where its taps are neighbours.
+    pub(super) fn taps(&self) -> (Walk, usize) {
+        let outer_step = self.dilation[0] * self.padded_line();
+        if self.groups == 1 && (self.dilation[1] == 1 || self.kw == 1) {
+            return (
+                Walk {
+                    outer: self.kh,
+                    outer_step,
+                    inner: 1,
+                    inner_step: 0,
+                },
+                self.kw * self.c,
+            );
+        }
+        let inner_step = self.dilation[1] * self.c;
+        (
+            Walk {
+                outer: self.kh,
+                outer_step,
+                inner: self.kw,
+                inner_step,
+            },
+            self.c / self.groups,
+        )
+    }
+}
+
+/// Copies `image` into `padded` with the zero border of `s`.
+pub(super) fn pad(s: &ConvShape, image: &[f32], padded: &mut [f32]) {
+    let [top, left, ..] = s.padding;
+    let line = s.padded_line();
+    padded.fill(0.0);
+    for (row, x) in padded
+        .chunks_exact_mut(line)
+        .skip(top)
+        .zip(image.chunks_exact(s.w * s.c))
+    {
+        row[left * s.c..][..x.len()].copy_from_slice(x);
+    }
+}
+
+/// A buffer for [`pad`], or an empty one where nothing is padded.
+pub(super) fn padded_buffer(s: &ConvShape, scratch: &mut Scratch) -> Vec<f32> {
+    let [top, _, bottom, _] = s.padding;
+    let len = if s.padding == [0; 4] {
+        0
+    } else {
+        (s.h + top + bottom) * s.padded_line()
+    };
+    scratch.take(len)
+}
+
+/// `image`, padded into `buffer` where `s` asks for it.
+pub(super) fn padded<'a>(s: &ConvShape, image: &'a [f32], buffer: &'a mut [f32]) -> &'a [f32] {
+    if s.padding == [0; 4] {
+        return image;
+    }
+    pad(s, image, buffer);
+    buffer
+}
+
+/// Weights of a convolution in panels, one matrix a group.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedConv {
+    groups: Vec<PackedB>,
+}
+
+impl PackedConv {
+    /// Packs `[kh, kw, c/groups, m]` row-major (HWIO).
+    pub(crate) fn pack(s: &ConvShape, w: &[f32]) -> Self {
+        let mut packed = Self {
+            groups: vec![PackedB::default(); s.groups],
+        };
+        packed.repack(s, w);
+        packed
+    }
+
+    /// [`PackedConv::pack`] into the memory already held; the shape is that of the first packing.
+    pub(crate) fn repack(&mut self, s: &ConvShape, w: &[f32]) {
+        let k = s.kh * s.kw * (s.c / s.groups);
+        debug_assert_eq!(w.len(), k * s.m);
+        for (g, packed) in self.groups.iter_mut().enumerate() {
+            packed.repack_strided(k, s.m / s.groups, &w[g * (s.m / s.groups)..], s.m);
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.groups.iter().map(PackedB::bytes).sum()
+    }
+}
+
+/// `y = clamp(conv(x, w) + bias + residual)`.
+pub(crate) fn conv2d(
+    s: &ConvShape,
+    x: &[f32],
+    w: &PackedConv,
+    y: &mut [f32],
+    e: Epilogue<'_>,
+    scratch: &mut Scratch,
+) {
+    debug_assert!(x.len() == s.n * s.x_len() && y.len() == s.n * s.y_len());
+    if s.is_pointwise() {
+        let pixels = s.n * s.h * s.w;
+        return image(s, pixels, Grid::even(0, s.c), x, w, y, e);
+    }
+    let grid = Grid {
+        base: 0,
+        width: s.ow,
+        line_step: s.stride[0] * s.padded_line(),
+        step: s.stride[1] * s.c,
+    };
+    let mut buffer = padded_buffer(s, scratch);
+    for i in 0..s.n {
+        let x = padded(s, &x[i * s.x_len()..][..s.x_len()], &mut buffer);
+        let residual = e.residual.map(|r| &r[i * s.y_len()..][..s.y_len()]);
+        let y = &mut y[i * s.y_len()..][..s.y_len()];
+        image(s, s.oh * s.ow, grid, x, w, y, Epilogue { residual, ..e });
+    }
+    scratch.give(buffer);
+}
+
+/// One padded image, or all pixels of a batch where the convolution is pointwise.
+fn image(
+    s: &ConvShape,
+    pixels: usize,
+    grid: Grid,
+    x: &[f32],
+    w: &PackedConv,
+    y: &mut [f32],
+    e: Epilogue<'_>,
+) {
+    let (taps, len) = s.taps();
+    let lines = (K_BLOCK / (taps.inner * len).max(1)).clamp(1, taps.outer.max(1));
+    for (g, b) in w.groups.iter().enumerate() {
+        for ky in (0..taps.outer).step_by(lines) {
+            let walk = Walk {
+                outer: lines.min(taps.outer - ky),
+                ..taps
+            };
+            let longest = if taps.inner == 1 { K_BLOCK } else { usize::MAX };
+            for run in k_blocks(len, longest) {
+                let base = g * (s.c / s.groups) + ky * taps.outer_step + run.start;
+                let k0 = ky * taps.inner * len + run.start;
+                let a = Rows {
+                    x,
+                    grid: Grid { base, ..grid },
+                    walk,
+                    len: run.len(),
+                };
+                let last = k0 + walk.outer * walk.inner * run.len() == b.k;
+                let block = Block {
+                    b,
+                    k0,
+                    resume: k0 > 0,
+                    e: e.at_block(last),
+                };
+                let col = g * (s.m / s.groups);
+                multiply(pixels, &a, block, &mut Out { y, ld: s.m, col });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Rng, assert_close, conv_shape, convolution};
+    use super::*;
+
+    /// Rounding per product of values around 1.
+    const TOLERANCE: f64 = 2e-6;
+
+    fn check(rng: &mut Rng, s: &ConvShape) {
+        let (x, w) = (
+            rng.fill(s.n * s.x_len()),
+            rng.fill(s.kh * s.kw * s.c / s.groups * s.m),
+        );
+        let (bias, residual) = (rng.fill(s.m), rng.fill(s.n * s.y_len()));
+        let mut expected = convolution(s, &x, &w);
+        let tolerance = TOLERANCE * (s.kh * s.kw * s.c) as f64;
+        let packed = PackedConv::pack(s, &w);
+        let mut scratch = Scratch::default();
+        let mut y = vec![f32::NAN; s.n * s.y_len()];
+        conv2d(s, &x, &packed, &mut y, Epilogue::default(), &mut scratch);
+        assert_close(&y, &expected, tolerance, &format!("{s:?}"));
+        let e = Epilogue {
+            bias: Some(&bias),
+            residual: Some(&residual),
+            clamp: Some((-1.0, 1.5)),
+        };
+        conv2d(s, &x, &packed, &mut y, e, &mut scratch);
+        for (i, v) in expected.iter_mut().enumerate() {
+            *v = (*v + f64::from(bias[i % s.m]) + f64::from(residual[i])).clamp(-1.0, 1.5);
+        }
+        assert_close(&y, &expected, tolerance, &format!("{s:?} with epilogue"));
+        let alone = ConvShape { n: 1, ..s.clone() };
+        for i in 0..s.n {
+            let mut image = vec![f32::NAN; s.y_len()];
+            let residual = Some(&residual[i * s.y_len()..][..s.y_len()]);
+            let x = &x[i * s.x_len()..][..s.x_len()];
+            conv2d(
+                &alone,
+                x,
+                &packed,
+                &mut image,
+                Epilogue { residual, ..e },
+                &mut scratch,
+            );
+            assert_eq!(
+                image,
+                y[i * s.y_len()..][..s.y_len()],
+                "image {i} alone, {s:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn random_convolutions_agree_with_f64_and_images_alone() {
+        let mut rng = Rng::new(21);
+        for _ in 0..150 {
+            let s = conv_shape(&mut rng, false);
+            check(&mut rng, &s);
+        }
+    }
+
+    #[test]
+    fn deep_convolutions_are_summed_in_blocks() {
+        let mut rng = Rng::new(22);
+        for (c, k, dilation) in [(300, 3, 1), (1700, 1, 1), (900, 2, 1), (900, 2, 2)] {
+            let o = 5 - (k - 1) * dilation;
+            let s = ConvShape {
+                n: 2,
+                h: 5,
+                w: 5,
+                c,
+                kh: k,
+                kw: k,
+                m: 9,
+                oh: o,
+                ow: o,
+                stride: [1, 1],
+                padding: [0; 4],
+                dilation: [dilation; 2],
+                groups: 1,
+            };
+            check(&mut rng, &s);
+        }
+    }
+}

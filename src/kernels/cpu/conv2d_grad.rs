@@ -1,0 +1,226 @@
+//! Gradients of [`super::conv2d`].
+
+use super::conv2d::{ConvShape, padded, padded_buffer};
+use super::gemm::{Epilogue, PackedB};
+use super::scratch::Scratch;
+use super::tile::{Block, Columns, Grid, K_BLOCK, Out, Rows, Walk, k_blocks, multiply};
+
+/// Floats of `dy · wᵀ` held at a time in [`conv2d_dx`].
+const DX_CHUNK: usize = 64 << 10;
+
+/// Gradient by the input: `dy · wᵀ` for some output rows at a time, added where the taps were read.
+///
+/// `w` is `[kh, kw, c/groups, m]`.
+pub(crate) fn conv2d_dx(
+    s: &ConvShape,
+    dy: &[f32],
+    w: &[f32],
+    dx: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    debug_assert!(dx.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len());
+    let (cg, mg) = (s.c / s.groups, s.m / s.groups);
+    let taps = s.kh * s.kw * cg;
+    let mut b = PackedB::borrow(scratch, mg, taps);
+    let lines = (DX_CHUNK / (s.ow * taps).max(1)).clamp(1, s.oh.max(1));
+    let mut products = scratch.take(if s.is_pointwise() {
+        0
+    } else {
+        lines * s.ow * taps
+    });
+    if !s.is_pointwise() {
+        dx.fill(0.0);
+    }
+    for g in 0..s.groups {
+        b.repack_transposed_strided(mg, taps, &w[g * mg..], s.m);
+        if s.is_pointwise() {
+            let out = Out {
+                y: dx,
+                ld: s.c,
+                col: g * cg,
+            };
+            times_b(s.n * s.h * s.w, dy, g * mg, s.m, &b, out);
+            continue;
+        }
+        for i in 0..s.n {
+            let (dy, dx) = (
+                &dy[i * s.y_len()..][..s.y_len()],
+                &mut dx[i * s.x_len()..][..s.x_len()],
+            );
+            for oy in (0..s.oh).step_by(lines) {
+                let rows = oy..s.oh.min(oy + lines);
+                let out = Out {
+                    y: &mut products,
+                    ld: taps,
+                    col: 0,
+                };
+                times_b(
+                    rows.len() * s.ow,
+                    dy,
+                    oy * s.ow * s.m + g * mg,
+                    s.m,
+                    &b,
+                    out,
+                );
+                scatter(s, g, rows, &products, dx);
+            }
+        }
+    }
+    scratch.give(products);
+    b.release(scratch);
+}
+
+/// `m` rows of `dy`, `step` apart from `base` on, times `b`.
+fn times_b(m: usize, dy: &[f32], base: usize, step: usize, b: &PackedB, mut out: Out<'_>) {
+    for ks in k_blocks(b.k, K_BLOCK) {
+        let grid = Grid::even(base + ks.start, step);
+        let a = Rows {
+            x: dy,
+            grid,
+            walk: Walk::ONE,
+            len: ks.len(),
+        };
+        let block = Block {
+            b,
+            k0: ks.start,
+            resume: ks.start > 0,
+            e: Epilogue::default(),
+        };
+        multiply(m, &a, block, &mut out);
+    }
+}
+
+/// Adds the products of output rows `rows`, `[pixel, kh, kw, c/groups]`, to the input pixels they belong to.
+fn scatter(
+    s: &ConvShape,
+    g: usize,
+    rows: core::ops::Range<usize>,
+    products: &[f32],
+    dx: &mut [f32],
+) {
+    let cg = s.c / s.groups;
+    let pixels = rows.flat_map(|oy| (0..s.ow).map(move |ox| (oy, ox)));
+    for ((oy, ox), taps) in pixels.zip(products.chunks_exact((s.kh * s.kw * cg).max(1))) {
+        for (ky, taps) in taps.chunks_exact(s.kw * cg).enumerate() {
+            let Some(iy) = s.input_row(oy, ky) else {
+                continue;
+            };
+            for (kx, tap) in taps.chunks_exact(cg).enumerate() {
+                let Some(ix) = s.input_column(ox, kx) else {
+                    continue;
+                };
+                let dx = &mut dx[(iy * s.w + ix) * s.c + g * cg..][..cg];
+                for (dx, t) in dx.iter_mut().zip(tap) {
+                    *dx += t;
+                }
+            }
+        }
+    }
+}
+
+/// Gradient by the weights, `[kh, kw, c/groups, m]`, summed over the batch in order: `xᵀ · dy` under each tap.
+pub(crate) fn conv2d_dw(
+    s: &ConvShape,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    debug_assert!(x.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len());
+    if s.n == 0 {
+        return dw.fill(0.0);
+    }
+    let (taps, len) = s.taps();
+    let mg = s.m / s.groups;
+    let lines = (K_BLOCK / s.ow.max(1)).clamp(1, s.oh.max(1));
+    let mut buffer = padded_buffer(s, scratch);
+    let mut b = PackedB::borrow(scratch, s.oh * s.ow, mg);
+    for i in 0..s.n {
+        let x = padded(s, &x[i * s.x_len()..][..s.x_len()], &mut buffer);
+        for g in 0..s.groups {
+            b.repack_strided(
+                s.oh * s.ow,
+                mg,
+                &dy[i * s.y_len()..][..s.y_len()][g * mg..],
+                s.m,
+            );
+            for oy in (0..s.oh).step_by(lines) {
+                let walk = Walk {
+                    outer: lines.min(s.oh - oy),
+                    outer_step: s.stride[0] * s.padded_line(),
+                    inner: s.ow,
+                    inner_step: s.stride[1] * s.c,
+                };
+                let block = Block {
+                    b: &b,
+                    k0: oy * s.ow,
+                    resume: i + oy > 0,
+                    e: Epilogue::default(),
+                };
+                for tap in 0..taps.outer * taps.inner {
+                    let (ky, kx) = (tap / taps.inner, tap % taps.inner);
+                    let start = g * (s.c / s.groups)
+                        + oy * walk.outer_step
+                        + ky * taps.outer_step
+                        + kx * taps.inner_step;
+                    let dw = &mut dw[tap * len * s.m..][..len * s.m];
+                    let out = &mut Out {
+                        y: dw,
+                        ld: s.m,
+                        col: g * mg,
+                    };
+                    multiply(
+                        len,
+                        &Columns {
+                            x: &x[start..],
+                            walk,
+                        },
+                        block,
+                        out,
+                    );
+                }
+            }
+        }
+    }
+    b.release(scratch);
+    scratch.give(buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Rng, assert_close, conv_shape, convolution_gradients};
+    use super::*;
+
+    /// Rounding per product of values around 1.
+    const TOLERANCE: f64 = 2e-6;
+
+    #[test]
+    fn random_gradients_agree_with_f64() {
+        let mut rng = Rng::new(31);
+        let mut scratch = Scratch::default();
+        for _ in 0..150 {
+            let s = conv_shape(&mut rng, false);
+            let (x, w) = (
+                rng.fill(s.n * s.x_len()),
+                rng.fill(s.kh * s.kw * s.c / s.groups * s.m),
+            );
+            let dy = rng.fill(s.n * s.y_len());
+            let (expected_dx, expected_dw) = convolution_gradients(&s, &x, &w, &dy);
+            let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
+            conv2d_dx(&s, &dy, &w, &mut dx, &mut scratch);
+            assert_close(
+                &dx,
+                &expected_dx,
+                TOLERANCE * (s.kh * s.kw * s.m) as f64,
+                &format!("dx, {s:?}"),
+            );
+            conv2d_dw(&s, &x, &dy, &mut dw, &mut scratch);
+            assert_close(
+                &dw,
+                &expected_dw,
+                TOLERANCE * (s.n * s.oh * s.ow) as f64,
+                &format!("dw, {s:?}"),
+            );
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Matrix products on packed right-hand sides.
+
+use super::scratch::Scratch;
+use super::tile::{Block, Columns, Grid, K_BLOCK, NR, Out, Rows, Walk, k_blocks, multiply};
+
+/// The right operand of `m×k · k×n`, in panels `[ceil(n/8)][k][8]`, zero-filled.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PackedB {
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    data: Vec<f32>,
+}
+
+impl PackedB {
+    /// Packs `k×n` row-major.
+    pub(crate) fn pack(k: usize, n: usize, b: &[f32]) -> Self {
+        let mut packed = Self::default();
+        packed.repack(k, n, b);
+        packed
+    }
+
+    /// Packs the transpose of `n×k` row-major.
+    pub(crate) fn pack_transposed(k: usize, n: usize, bt: &[f32]) -> Self {
+        let mut packed = Self::default();
+        packed.repack_transposed(k, n, bt);
+        packed
+    }
+
+    /// [`PackedB::pack`] into the memory already held.
+    pub(crate) fn repack(&mut self, k: usize, n: usize, b: &[f32]) {
+        debug_assert_eq!(b.len(), k * n);
+        self.repack_strided(k, n, b, n);
+    }
+
+    /// Packs rows of `n` floats that start `ld` floats apart.
+    pub(super) fn repack_strided(&mut self, k: usize, n: usize, b: &[f32], ld: usize) {
+        self.reset(k, n);
+        if k == 0 {
+            return;
+        }
+        for (p, panel) in self.data.chunks_exact_mut(k * NR).enumerate() {
+            let cols = NR.min(n - p * NR);
+            for (row, b) in panel.as_chunks_mut::<NR>().0.iter_mut().zip(b.chunks(ld)) {
+                let b = &b[p * NR..][..cols];
+                match b.first_chunk() {
+                    Some(b) => *row = *b,
+                    None => row[..cols].copy_from_slice(b),
+                }
+            }
+        }
+    }
+
+    /// [`PackedB::pack_transposed`] into the memory already held.
+    pub(crate) fn repack_transposed(&mut self, k: usize, n: usize, bt: &[f32]) {
+        debug_assert_eq!(bt.len(), k * n);
+        self.repack_transposed_strided(k, n, bt, k);
+    }
+
+    /// Packs columns of `k` floats that start `ld` floats apart.
+    pub(super) fn repack_transposed_strided(&mut self, k: usize, n: usize, bt: &[f32], ld: usize) {
+        self.reset(k, n);
+        if k == 0 {
+            return;
+        }
+        for (panel, columns) in self.data.chunks_exact_mut(k * NR).zip(bt.chunks(ld * NR)) {
+            for (j, column) in columns.chunks(ld).enumerate() {
+                for (row, &x) in panel.as_chunks_mut::<NR>().0.iter_mut().zip(column) {
+                    row[j] = x;
+                }
+            }
+        }
+    }
+
+    /// Sizes the panels; the unused columns of the last one are zeroed.
+    fn reset(&mut self, k: usize, n: usize) {
+        (self.k, self.n) = (k, n);
+        self.data.resize(n.div_ceil(NR) * k * NR, 0.0);
+        if !n.is_multiple_of(NR) {
+            let last = self.data.len() - k * NR;
+            self.data[last..].fill(0.0);
+        }
+    }
+
+    /// The `k` rows of panel `p`.
+    #[inline(always)]
+    pub(super) fn panel(&self, p: usize) -> &[[f32; NR]] {
+        &self.data.as_chunks::<NR>().0[p * self.k..][..self.k]
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.capacity() * size_of::<f32>()
+    }
+
+    /// Panels in borrowed memory; [`PackedB::release`] gives it back.
+    pub(super) fn borrow(scratch: &mut Scratch, k: usize, n: usize) -> Self {
+        Self {
+            k,
+            n,
+            data: scratch.take(n.div_ceil(NR) * k * NR),
+        }
+    }
+
+    pub(super) fn release(self, scratch: &mut Scratch) {
+        scratch.give(self.data);
+    }
+}
+
+/// What is done to a sum before it is stored: `y = clamp(sum + bias + residual)`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Epilogue<'a> {
+    /// One value per output column.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Same layout as the output.
+    pub(crate) residual: Option<&'a [f32]>,
+    /// Lower and upper bound; NaN passes.
+    pub(crate) clamp: Option<(f32, f32)>,
+}
+
+/// `y[m×n] = a[m×k] · b`, all row-major.
+pub(crate) fn gemm(m: usize, a: &[f32], b: &PackedB, y: &mut [f32], e: Epilogue<'_>) {
+    debug_assert!(a.len() == m * b.k && y.len() == m * b.n);
+    for ks in k_blocks(b.k, K_BLOCK) {
+        let lhs = Rows {
+            x: a,
+            grid: Grid::even(ks.start, b.k),
+            walk: Walk::ONE,
+            len: ks.len(),
+        };
+        let last = ks.end == b.k;
+        let block = Block {
+            b,
+            k0: ks.start,
+            resume: ks.start > 0,
+            e: e.at_block(last),
+        };
+        multiply(m, &lhs, block, &mut Out { y, ld: b.n, col: 0 });
+    }
+}
+
+impl<'a> Epilogue<'a> {
+    /// The part that applies to one of several blocks of k: the bias starts the sums, the rest ends them.
+    pub(super) fn at_block(self, last: bool) -> Self {
+        if last {
+            self
+        } else {
+            Self {
+                bias: self.bias,
+                ..Self::default()
+            }
+        }
+    }
+}
+
+/// Sizes and orientation of [`matmul`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct MatMulDims {
+    pub(crate) m: usize,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    /// `a` is stored `k×m`.
+    pub(crate) trans_a: bool,
+    /// `b` is stored `n×k`.
+    pub(crate) trans_b: bool,
+}
+
+/// `y[m×n] = op(a) · op(b)`, or `y += …`, all row-major.
+pub(crate) fn matmul(
+    dims: MatMulDims,
+    a: &[f32],
+    b: &[f32],
+    y: &mut [f32],
+    accumulate: bool,
+    scratch: &mut Scratch,
+) {
+    let MatMulDims {
+        m,
+        k,
+        n,
+        trans_a,
+        trans_b,
+    } = dims;
+    debug_assert!(a.len() == m * k && b.len() == k * n && y.len() == m * n);
+    let mut packed = PackedB::borrow(scratch, k, n);
+    if trans_b {
+        packed.repack_transposed(k, n, b);
+    } else {
+        packed.repack(k, n, b);
+    }
+    for ks in k_blocks(k, K_BLOCK) {
+        let block = Block {
+            b: &packed,
+            k0: ks.start,
+            resume: accumulate || ks.start > 0,
+            e: Epilogue::default(),
+        };
+        let out = &mut Out { y, ld: n, col: 0 };
+        if trans_a {
+            let walk = Walk {
+                outer: 1,
+                outer_step: 0,
+                inner: ks.len(),
+                inner_step: m,
+            };
+            multiply(
+                m,
+                &Columns {
+                    x: &a[ks.start * m..],
+                    walk,
+                },
+                block,
+                out,
+            );
+        } else {
+            let grid = Grid::even(ks.start, k);
+            multiply(
+                m,
+                &Rows {
+                    x: a,
+                    grid,
+                    walk: Walk::ONE,
+                    len: ks.len(),
+                },
+                block,
+                out,
+            );
+        }
+    }
+    packed.release(scratch);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Rng, assert_close, product};
+    use super::*;
+
+    /// Rounding of a few thousand f32 additions of values around 1.
+    const TOLERANCE: f64 = 2e-6;
+
+    #[test]
+    fn gemm_agrees_with_f64_over_all_tails() {
+        let mut rng = Rng::new(1);
+        for m in [1, 2, 3, 4, 5, 6, 7, 11, 19, 49] {
+            for (k, n) in [(1, 1), (3, 8), (17, 5), (24, 48), (5, 71), (31, 13)] {
+                check_gemm(&mut rng, m, k, n);
+            }
+        }
+        for (m, k, n) in [(1, 2000, 9), (7, 1600, 8), (13, 900, 300)] {
+            check_gemm(&mut rng, m, k, n);
+        }
+    }
+
+    fn check_gemm(rng: &mut Rng, m: usize, k: usize, n: usize) {
+        let (a, b) = (rng.fill(m * k), rng.fill(k * n));
+        let (bias, residual) = (rng.fill(n), rng.fill(m * n));
+        let mut y = vec![f32::NAN; m * n];
+        let mut expected = product(m, k, n, |i, p| a[i * k + p], |p, j| b[p * n + j]);
+        let packed = PackedB::pack(k, n, &b);
+        gemm(m, &a, &packed, &mut y, Epilogue::default());
+        assert_close(
+            &y,
+            &expected,
+            TOLERANCE * k as f64,
+            &format!("{m}×{k}·{k}×{n}"),
+        );
+        let e = Epilogue {
+            bias: Some(&bias),
+            residual: Some(&residual),
+            clamp: Some((-0.5, 0.75)),
+        };
+        gemm(m, &a, &packed, &mut y, e);
+        for (i, x) in expected.iter_mut().enumerate() {
+            *x = (*x + f64::from(bias[i % n]) + f64::from(residual[i])).clamp(-0.5, 0.75);
+        }
+        assert_close(
+            &y,
+            &expected,
+            TOLERANCE * k as f64,
+            &format!("{m}×{k}·{k}×{n} with epilogue"),
+        );
+    }
+
+    #[test]
+    fn a_row_is_the_same_alone_and_in_a_batch() {
+        let mut rng = Rng::new(2);
+        for (m, k, n) in [(23, 37, 29), (9, 1700, 64), (2, 5, 50)] {
+            let (a, b) = (rng.fill(m * k), PackedB::pack(k, n, &rng.fill(k * n)));
+            let mut y = vec![0.0; m * n];
+            gemm(m, &a, &b, &mut y, Epilogue::default());
+            for i in 0..m {
+                let mut row = vec![0.0; n];
+                gemm(1, &a[i * k..][..k], &b, &mut row, Epilogue::default());
+                assert_eq!(row, y[i * n..][..n], "row {i} of {m}×{k}·{k}×{n}");
+            }
+        }
+    }
+
+    #[test]
+    fn matmul_agrees_in_every_orientation() {
+        let mut rng = Rng::new(3);
+        let mut scratch = Scratch::default();
+        for (m, k, n) in [
+            (1, 1, 1),
+            (7, 32, 13),
+            (50, 9, 21),
+            (5, 1999, 8),
+            (2, 3, 17),
+            (3, 0, 2),
+        ] {
+            for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
+                let (a, b) = (rng.fill(m * k), rng.fill(k * n));
+                let a_at = |i, p| if trans_a { a[p * m + i] } else { a[i * k + p] };
+                let b_at = |p, j| if trans_b { b[j * k + p] } else { b[p * n + j] };
+                let mut expected = product(m, k, n, a_at, b_at);
+                let dims = MatMulDims {
+                    m,
+                    k,
+                    n,
+                    trans_a,
+                    trans_b,
+                };
+                let mut y = vec![f32::NAN; m * n];
+                matmul(dims, &a, &b, &mut y, false, &mut scratch);
+                assert_close(
+                    &y,
+                    &expected,
+                    TOLERANCE * (k + 1) as f64,
+                    &format!("{dims:?}"),
+                );
+                matmul(dims, &a, &b, &mut y, true, &mut scratch);
+                expected.iter_mut().for_each(|x| *x *= 2.0);
+                assert_close(
+                    &y,
+                    &expected,
+                    TOLERANCE * (k + 1) as f64,
+                    &format!("{dims:?}, twice"),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn packing_reuses_memory_and_zeroes_the_tail() {
+        let mut b = PackedB::pack(4, 16, &[1.0; 64]);
+        let bytes = b.bytes();
+        b.repack(4, 9, &[2.0; 36]);
+        assert_eq!(b.bytes(), bytes);
+        assert!(
+            b.panel(1)
+                .iter()
+                .all(|row| *row == [2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        );
+        b.repack_transposed(4, 9, &[3.0; 36]);
+        assert!(
+            b.panel(1)
+                .iter()
+                .all(|row| *row == [3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        );
+    }
+
+    #[test]
+    fn nan_passes_the_clamp() {
+        let mut y = [0.0; 8];
+        let b = PackedB::pack(1, 8, &[f32::NAN; 8]);
+        gemm(
+            1,
+            &[1.0],
+            &b,
+            &mut y,
+            Epilogue {
+                clamp: Some((0.0, 6.0)),
+                ..Epilogue::default()
+            },
+        );
+        assert!(y.iter().all(|x| x.is_nan()));
+    }
+}

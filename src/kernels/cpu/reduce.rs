@@ -1,0 +1,192 @@
+//! Row and column reductions.
+
+use super::math::exp;
+
+/// Column sums of `rows×cols`, row by row: the gradient of a bias.
+pub(crate) fn sum_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
+    debug_assert!(x.len() == rows * cols && y.len() == cols);
+    y.fill(0.0);
+    for x in x.chunks_exact(cols.max(1)) {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+    }
+}
+
+/// Largest element; NaN where there is one.
+fn max(x: &[f32]) -> f32 {
+    x.iter().fold(
+        f32::NEG_INFINITY,
+        |m, &x| if x > m || x.is_nan() { x } else { m },
+    )
+}
+
+/// Softmax of each row, shifted by its maximum.
+pub(crate) fn softmax_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
+    debug_assert!(x.len() == rows * cols && y.len() == rows * cols);
+    for (x, y) in x
+        .chunks_exact(cols.max(1))
+        .zip(y.chunks_exact_mut(cols.max(1)))
+    {
+        let shift = max(x);
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = exp(x - shift);
+        }
+        let scale = 1.0 / y.iter().sum::<f32>();
+        y.iter_mut().for_each(|y| *y *= scale);
+    }
+}
+
+/// Gradient of [`softmax_rows`] with output `y`: `dx = y · (dy − Σ y·dy)`.
+pub(crate) fn softmax_dx(rows: usize, cols: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
+    debug_assert!(y.len() == rows * cols && dy.len() == rows * cols && dx.len() == rows * cols);
+    let step = cols.max(1);
+    for ((y, dy), dx) in y
+        .chunks_exact(step)
+        .zip(dy.chunks_exact(step))
+        .zip(dx.chunks_exact_mut(step))
+    {
+        let dot: f32 = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
+        for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
+            *dx = y * (dy - dot);
+        }
+    }
+}
+
+/// Cross-entropy of each row, `Σ t · (ln Σ e^x − x)`, with targets `t` of `rows×cols` (one-hot or any weights).
+pub(crate) fn softmax_nll(
+    rows: usize,
+    cols: usize,
+    logits: &[f32],
+    targets: &[f32],
+    losses: &mut [f32],
+) {
+    debug_assert!(
+        logits.len() == rows * cols && targets.len() == rows * cols && losses.len() == rows
+    );
+    let step = cols.max(1);
+    for ((x, t), loss) in logits
+        .chunks_exact(step)
+        .zip(targets.chunks_exact(step))
+        .zip(losses)
+    {
+        let shift = max(x);
+        let log_sum = x.iter().map(|x| exp(x - shift)).sum::<f32>().ln();
+        *loss = x
+            .iter()
+            .zip(t)
+            .map(|(x, t)| t * (log_sum - (x - shift)))
+            .sum();
+    }
+}
+
+/// Gradient of [`softmax_nll`] by the logits, times `dlosses` per row: `dx = (softmax(x) · Σ t − t) · dloss`.
+pub(crate) fn softmax_nll_dx(
+    rows: usize,
+    cols: usize,
+    logits: &[f32],
+    targets: &[f32],
+    dlosses: &[f32],
+    dx: &mut [f32],
+) {
+    debug_assert!(targets.len() == rows * cols && dlosses.len() == rows);
+    softmax_rows(rows, cols, logits, dx);
+    let step = cols.max(1);
+    for ((dx, t), dloss) in dx
+        .chunks_exact_mut(step)
+        .zip(targets.chunks_exact(step))
+        .zip(dlosses)
+    {
+        let weight: f32 = t.iter().sum();
+        for (dx, t) in dx.iter_mut().zip(t) {
+            *dx = (*dx * weight - t) * dloss;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Rng, assert_close};
+    use super::*;
+
+    /// A few dozen rounded additions of values around 1, and `exp`.
+    const TOLERANCE: f64 = 2e-6;
+
+    fn softmax(x: &[f32]) -> Vec<f64> {
+        let shift = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let e: Vec<f64> = x.iter().map(|&x| f64::from(x - shift).exp()).collect();
+        let sum: f64 = e.iter().sum();
+        e.iter().map(|e| e / sum).collect()
+    }
+
+    #[test]
+    fn softmax_loss_and_gradients_agree_with_f64() {
+        let mut rng = Rng::new(12);
+        for (rows, cols) in [(1, 1), (4, 5), (3, 33), (2, 1000)] {
+            let x: Vec<f32> = rng.fill(rows * cols).iter().map(|x| x * 20.0).collect();
+            let t: Vec<f32> = rng.fill(rows * cols).iter().map(|t| t.abs()).collect();
+            let (dy, dlosses) = (rng.fill(rows * cols), rng.fill(rows));
+            let (mut y, mut dx, mut losses) = (
+                vec![f32::NAN; x.len()],
+                vec![f32::NAN; x.len()],
+                vec![0.0; rows],
+            );
+            softmax_rows(rows, cols, &x, &mut y);
+            let p: Vec<f64> = x.chunks(cols).flat_map(softmax).collect();
+            assert_close(&y, &p, TOLERANCE, "softmax");
+            let what = format!("{rows}×{cols}");
+            let wide = |x: f32| f64::from(x);
+            let tolerance = TOLERANCE * cols as f64;
+
+            softmax_dx(rows, cols, &y, &dy, &mut dx);
+            let rows_of = |i: usize| i / cols * cols..(i / cols + 1) * cols;
+            let dot = |i: usize| rows_of(i).map(|j| p[j] * wide(dy[j])).sum::<f64>();
+            let expected: Vec<f64> = (0..x.len())
+                .map(|i| p[i] * (wide(dy[i]) - dot(i)))
+                .collect();
+            assert_close(&dx, &expected, tolerance, &format!("softmax_dx {what}"));
+
+            softmax_nll(rows, cols, &x, &t, &mut losses);
+            let nll = |r: usize| {
+                (r * cols..(r + 1) * cols)
+                    .map(|j| -wide(t[j]) * p[j].ln())
+                    .sum()
+            };
+            let expected: Vec<f64> = (0..rows).map(nll).collect();
+            assert_close(
+                &losses,
+                &expected,
+                tolerance,
+                &format!("softmax_nll {what}"),
+            );
+
+            softmax_nll_dx(rows, cols, &x, &t, &dlosses, &mut dx);
+            let weight = |i: usize| rows_of(i).map(|j| wide(t[j])).sum::<f64>();
+            let grad = |i: usize| (p[i] * weight(i) - wide(t[i])) * wide(dlosses[i / cols]);
+            let expected: Vec<f64> = (0..x.len()).map(grad).collect();
+            assert_close(&dx, &expected, tolerance, &format!("softmax_nll_dx {what}"));
+        }
+    }
+
+    #[test]
+    fn extreme_logits_stay_finite() {
+        let mut y = [0.0; 3];
+        softmax_rows(1, 3, &[1e4, -1e4, 1e4], &mut y);
+        assert_close(&y, &[0.5, 0.0, 0.5], TOLERANCE, "softmax");
+        let mut loss = [0.0];
+        softmax_nll(1, 3, &[1e4, -1e4, 1e4], &[0.0, 1.0, 0.0], &mut loss);
+        assert_close(&loss, &[2e4 + 2f64.ln()], TOLERANCE, "loss");
+    }
+
+    #[test]
+    fn nan_is_not_hidden() {
+        let mut y = [0.0; 2];
+        softmax_rows(1, 2, &[f32::NAN, 1.0], &mut y);
+        assert!(y.iter().all(|y| y.is_nan()));
+    }
+
+    #[test]
+    fn columns_are_summed() {
+        let mut y = [f32::NAN; 3];
+        sum_rows(2, 3, &[1.0, 2.0, 3.0, 10.0, 20.0, 30.0], &mut y);
+        assert_eq!(y, [11.0, 22.0, 33.0]);
+    }
+}

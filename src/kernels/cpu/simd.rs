@@ -1,0 +1,189 @@
+//! Four f32 lanes: wasm SIMD where the build has it, elsewhere an array that LLVM vectorises.
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod lanes {
+    use core::arch::wasm32::*;
+
+    pub(super) type Repr = v128;
+
+    #[inline(always)]
+    pub(super) fn load(x: &[f32; 4]) -> v128 {
+        // Safety: `x` is 16 readable bytes and v128 loads need no alignment.
+        unsafe { v128_load(x.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    pub(super) fn store(x: v128, y: &mut [f32; 4]) {
+        // Safety: `y` is 16 writable bytes and v128 stores need no alignment.
+        unsafe { v128_store(y.as_mut_ptr().cast(), x) }
+    }
+
+    #[inline(always)]
+    pub(super) fn splat(x: f32) -> v128 {
+        f32x4_splat(x)
+    }
+
+    #[inline(always)]
+    pub(super) fn add(a: v128, b: v128) -> v128 {
+        f32x4_add(a, b)
+    }
+
+    #[inline(always)]
+    pub(super) fn mul(a: v128, b: v128) -> v128 {
+        f32x4_mul(a, b)
+    }
+
+    #[inline(always)]
+    pub(super) fn mul_add(a: v128, b: v128, c: v128) -> v128 {
+        #[cfg(target_feature = "relaxed-simd")]
+        return f32x4_relaxed_madd(a, b, c);
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        f32x4_add(f32x4_mul(a, b), c)
+    }
+
+    // The bound comes first: x86 min and max return their second operand where one is NaN, so NaN is passed on.
+    #[inline(always)]
+    pub(super) fn at_least(x: v128, lo: v128) -> v128 {
+        #[cfg(target_feature = "relaxed-simd")]
+        return f32x4_relaxed_max(lo, x);
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        f32x4_pmax(x, lo)
+    }
+
+    #[inline(always)]
+    pub(super) fn at_most(x: v128, hi: v128) -> v128 {
+        #[cfg(target_feature = "relaxed-simd")]
+        return f32x4_relaxed_min(hi, x);
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        f32x4_pmin(x, hi)
+    }
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod lanes {
+    use core::array::from_fn;
+
+    pub(super) type Repr = [f32; 4];
+
+    #[inline(always)]
+    pub(super) fn load(x: &Repr) -> Repr {
+        *x
+    }
+
+    #[inline(always)]
+    pub(super) fn store(x: Repr, y: &mut Repr) {
+        *y = x;
+    }
+
+    #[inline(always)]
+    pub(super) fn splat(x: f32) -> Repr {
+        [x; 4]
+    }
+
+    #[inline(always)]
+    pub(super) fn add(a: Repr, b: Repr) -> Repr {
+        from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    pub(super) fn mul(a: Repr, b: Repr) -> Repr {
+        from_fn(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
+    pub(super) fn mul_add(a: Repr, b: Repr, c: Repr) -> Repr {
+        from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    pub(super) fn at_least(x: Repr, lo: Repr) -> Repr {
+        from_fn(|i| if x[i] < lo[i] { lo[i] } else { x[i] })
+    }
+
+    #[inline(always)]
+    pub(super) fn at_most(x: Repr, hi: Repr) -> Repr {
+        from_fn(|i| if hi[i] < x[i] { hi[i] } else { x[i] })
+    }
+}
+
+/// Four f32 lanes.
+#[derive(Clone, Copy)]
+pub(super) struct F32x4(lanes::Repr);
+
+impl F32x4 {
+    #[inline(always)]
+    pub(super) fn splat(x: f32) -> Self {
+        Self(lanes::splat(x))
+    }
+
+    #[inline(always)]
+    pub(super) fn load(x: &[f32; 4]) -> Self {
+        Self(lanes::load(x))
+    }
+
+    /// The lower and the upper half of eight floats.
+    #[inline(always)]
+    pub(super) fn load_pair(x: &[f32; 8]) -> [Self; 2] {
+        let [x0, x1, x2, x3, x4, x5, x6, x7] = *x;
+        [Self::load(&[x0, x1, x2, x3]), Self::load(&[x4, x5, x6, x7])]
+    }
+
+    #[inline(always)]
+    pub(super) fn store(self, y: &mut [f32; 4]) {
+        lanes::store(self.0, y);
+    }
+
+    #[inline(always)]
+    pub(super) fn add(self, b: Self) -> Self {
+        Self(lanes::add(self.0, b.0))
+    }
+
+    #[inline(always)]
+    pub(super) fn mul(self, b: Self) -> Self {
+        Self(lanes::mul(self.0, b.0))
+    }
+
+    /// `self * b + c`, rounded once in relaxed-SIMD builds on hardware with FMA, else twice.
+    #[inline(always)]
+    pub(super) fn mul_add(self, b: Self, c: Self) -> Self {
+        Self(lanes::mul_add(self.0, b.0, c.0))
+    }
+
+    /// Each lane raised to `lo`; NaN stays.
+    #[inline(always)]
+    pub(super) fn at_least(self, lo: Self) -> Self {
+        Self(lanes::at_least(self.0, lo.0))
+    }
+
+    /// Each lane lowered to `hi`; NaN stays.
+    #[inline(always)]
+    pub(super) fn at_most(self, hi: Self) -> Self {
+        Self(lanes::at_most(self.0, hi.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::F32x4;
+
+    fn lanes(x: F32x4) -> [f32; 4] {
+        let mut y = [0.0; 4];
+        x.store(&mut y);
+        y
+    }
+
+    #[test]
+    fn lanes_follow_scalar_arithmetic() {
+        let x = F32x4::load(&[1.0, -2.0, 3.5, f32::NAN]);
+        let [lo, hi] = F32x4::load_pair(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(lanes(lo.add(hi)), [4.0, 6.0, 8.0, 10.0]);
+        assert_eq!(lanes(lo.mul(hi)), [0.0, 5.0, 12.0, 21.0]);
+        assert_eq!(
+            lanes(lo.mul_add(hi, F32x4::splat(1.0))),
+            [1.0, 6.0, 13.0, 22.0]
+        );
+        let clamped = lanes(x.at_least(F32x4::splat(0.0)).at_most(F32x4::splat(3.0)));
+        assert_eq!(clamped[..3], [1.0, 0.0, 3.0]);
+        assert!(clamped[3].is_nan());
+    }
+}
