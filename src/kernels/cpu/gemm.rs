@@ -139,16 +139,9 @@ pub(crate) fn gemm(m: usize, a: &[f32], b: &PackedB, y: &mut [f32], e: Epilogue<
 }
 
 impl<'a> Epilogue<'a> {
-    /// The part that applies to one of several blocks of k: the bias starts the sums, the rest ends them.
+    /// The part for the last of several blocks of k, or for one before: bias and residual only start the first.
     pub(super) fn at_block(self, last: bool) -> Self {
-        if last {
-            self
-        } else {
-            Self {
-                bias: self.bias,
-                ..Self::default()
-            }
-        }
+        if last { self } else { Self { clamp: None, ..self } }
     }
 }
 

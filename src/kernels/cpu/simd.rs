@@ -133,6 +133,14 @@ impl F32x4 {
         lanes::store(self.0, y);
     }
 
+    /// The inverse of [`F32x4::load_pair`].
+    #[inline(always)]
+    pub(super) fn store_pair([lo, hi]: [Self; 2], y: &mut [f32; 8]) {
+        let (y, _) = y.as_chunks_mut::<4>();
+        lo.store(&mut y[0]);
+        hi.store(&mut y[1]);
+    }
+
     #[inline(always)]
     pub(super) fn add(self, b: Self) -> Self {
         Self(lanes::add(self.0, b.0))

@@ -77,13 +77,35 @@ pub(super) trait Lhs {
     /// k.
     fn depth(&self) -> usize;
 
-    /// Adds `A[row..row + MR] · b` to `acc`; each panel in `b` has `depth` rows.
+    /// Offset of a row.
+    fn at(&self, row: usize) -> usize;
+
+    /// `acc + A · b` for the rows at the given offsets, which follow each other; each panel has `depth` rows.
     fn accumulate<const MR: usize, const NP: usize>(
         &self,
-        row: usize,
+        at: &[usize; MR],
         b: [&[[f32; NR]]; NP],
-        acc: &mut Acc<MR, NP>,
-    );
+        acc: Acc<MR, NP>,
+    ) -> Acc<MR, NP>;
+}
+
+/// One step over k.
+#[inline(always)]
+fn step<const MR: usize, const NP: usize>(
+    acc: &mut Acc<MR, NP>,
+    a: [f32; MR],
+    b: [&[f32; NR]; NP],
+) {
+    let b = b.map(F32x4::load_pair);
+    for r in 0..MR {
+        let a = F32x4::splat(a[r]);
+        for q in 0..NP {
+            acc[r][q] = [
+                a.mul_add(b[q][0], acc[r][q][0]),
+                a.mul_add(b[q][1], acc[r][q][1]),
+            ];
+        }
+    }
 }
 
 /// A whose rows are runs of `len` consecutive floats at the places of `walk`.
@@ -99,15 +121,18 @@ impl Lhs for Rows<'_> {
         self.walk.outer * self.walk.inner * self.len
     }
 
+    fn at(&self, row: usize) -> usize {
+        self.grid.at(row)
+    }
+
     #[inline(always)]
     fn accumulate<const MR: usize, const NP: usize>(
         &self,
-        row: usize,
+        at: &[usize; MR],
         b: [&[[f32; NR]]; NP],
-        acc: &mut Acc<MR, NP>,
-    ) {
+        mut acc: Acc<MR, NP>,
+    ) -> Acc<MR, NP> {
         let (walk, len) = (self.walk, self.len);
-        let at: [usize; MR] = from_fn(|r| self.grid.at(row + r));
         let mut k = 0;
         for outer in 0..walk.outer {
             for inner in 0..walk.inner {
@@ -115,20 +140,12 @@ impl Lhs for Rows<'_> {
                 let a: [&[f32]; MR] = from_fn(|r| &self.x[at[r] + skip..][..len]);
                 let b: [&[[f32; NR]]; NP] = from_fn(|q| &b[q][k..][..len]);
                 for p in 0..len {
-                    let b: [[F32x4; 2]; NP] = from_fn(|q| F32x4::load_pair(&b[q][p]));
-                    for r in 0..MR {
-                        let a = F32x4::splat(a[r][p]);
-                        for q in 0..NP {
-                            acc[r][q] = [
-                                a.mul_add(b[q][0], acc[r][q][0]),
-                                a.mul_add(b[q][1], acc[r][q][1]),
-                            ];
-                        }
-                    }
+                    step(&mut acc, from_fn(|r| a[r][p]), from_fn(|q| &b[q][p]));
                 }
                 k += len;
             }
         }
+        acc
     }
 }
 
@@ -143,45 +160,39 @@ impl Lhs for Columns<'_> {
         self.walk.outer * self.walk.inner
     }
 
+    fn at(&self, row: usize) -> usize {
+        row
+    }
+
     #[inline(always)]
     fn accumulate<const MR: usize, const NP: usize>(
         &self,
-        row: usize,
+        at: &[usize; MR],
         b: [&[[f32; NR]]; NP],
-        acc: &mut Acc<MR, NP>,
-    ) {
+        mut acc: Acc<MR, NP>,
+    ) -> Acc<MR, NP> {
         let walk = self.walk;
-        let mut k = 0;
         for outer in 0..walk.outer {
-            let b: [&[[f32; NR]]; NP] = from_fn(|q| &b[q][k..][..walk.inner]);
-            let mut at = row + outer * walk.outer_step;
+            let b: [&[[f32; NR]]; NP] = from_fn(|q| &b[q][outer * walk.inner..][..walk.inner]);
+            let mut place = at[0] + outer * walk.outer_step;
             for p in 0..walk.inner {
-                let Some(a) = self.x.get(at..).and_then(|x| x.first_chunk::<MR>()) else {
-                    return;
+                let Some(a) = self.x.get(place..).and_then(|x| x.first_chunk::<MR>()) else {
+                    return acc;
                 };
-                let b: [[F32x4; 2]; NP] = from_fn(|q| F32x4::load_pair(&b[q][p]));
-                for r in 0..MR {
-                    let a = F32x4::splat(a[r]);
-                    for q in 0..NP {
-                        acc[r][q] = [
-                            a.mul_add(b[q][0], acc[r][q][0]),
-                            a.mul_add(b[q][1], acc[r][q][1]),
-                        ];
-                    }
-                }
-                at += walk.inner_step;
+                step(&mut acc, *a, from_fn(|q| &b[q][p]));
+                place += walk.inner_step;
             }
-            k += walk.inner;
         }
+        acc
     }
 }
 
-/// Rows `k0..k0 + depth` of `b`, and what becomes of the sums.
+/// Rows `k0..k0 + depth` of `b`, and what the sums start from and end with.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub(super) b: &'a PackedB,
     pub(super) k0: usize,
-    /// Sums continue what `y` holds; otherwise they start from the bias.
+    /// Sums continue what `y` holds; otherwise they start from bias and residual.
     pub(super) resume: bool,
     pub(super) e: Epilogue<'a>,
 }
@@ -219,84 +230,133 @@ pub(super) fn multiply<L: Lhs>(m: usize, a: &L, block: Block<'_>, out: &mut Out<
 fn sweep<L: Lhs, const MR: usize, const NP: usize>(
     a: &L,
     row: usize,
-    panels: Range<usize>,
+    mut panels: Range<usize>,
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
-    let mut panel = panels.start;
-    while panel + NP <= panels.end {
-        tile::<L, MR, NP>(a, row, panel, block, out);
-        panel += NP;
+    let at = from_fn(|r| a.at(row + r));
+    let whole = panels.end.min(block.b.n / NR);
+    while panels.start + NP <= whole {
+        whole_tile::<L, MR, NP>(a, &at, row, panels.start, block, out);
+        panels.start += NP;
     }
-    while panel < panels.end {
-        tile::<L, MR, 1>(a, row, panel, block, out);
-        panel += 1;
+    for panel in panels.start..whole {
+        whole_tile::<L, MR, 1>(a, &at, row, panel, block, out);
+    }
+    if whole < panels.end {
+        narrow_tile::<L, MR>(a, &at, row, whole, block, out);
     }
 }
 
-#[inline(never)]
-fn tile<L: Lhs, const MR: usize, const NP: usize>(
+/// A tile with all its columns.
+#[inline(always)]
+fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
     a: &L,
+    at: &[usize; MR],
     row: usize,
     panel: usize,
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
-    let n = block.b.n;
-    let at = |r: usize, q: usize| (row + r) * out.ld + out.col + (panel + q) * NR;
-    let cols = |q: usize| NR.min(n - (panel + q) * NR);
-    let mut acc: Acc<MR, NP> = if block.resume {
-        from_fn(|r| from_fn(|q| load(&out.y[at(r, q)..][..cols(q)])))
-    } else if let Some(bias) = block.e.bias {
-        let bias: [[F32x4; 2]; NP] =
-            from_fn(|q| load(&bias[out.col + (panel + q) * NR..][..cols(q)]));
-        [bias; MR]
-    } else {
-        [[[F32x4::splat(0.0); 2]; NP]; MR]
+    let column = out.col + panel * NR;
+    let first = row * out.ld + column;
+    let cell = Cell {
+        ld: out.ld,
+        resume: block.resume,
+        bias: block.e.bias.map(|bias| &bias[column..]),
+        residual: block.e.residual.map(|residual| &residual[first..]),
+        clamp: block.e.clamp,
     };
-    let depth = a.depth();
-    a.accumulate(
-        row,
-        from_fn(|q| &block.b.panel(panel + q)[block.k0..][..depth]),
-        &mut acc,
-    );
+    let b = from_fn(|q| &block.b.panel(panel + q)[block.k0..]);
+    tile::<L, MR, NP>(a, at, b, cell, &mut out.y[first..]);
+}
+
+/// A tile of fewer than eight columns, by way of a buffer that has all.
+#[inline(never)]
+fn narrow_tile<L: Lhs, const MR: usize>(
+    a: &L,
+    at: &[usize; MR],
+    row: usize,
+    panel: usize,
+    block: Block<'_>,
+    out: &mut Out<'_>,
+) {
+    let column = out.col + panel * NR;
+    let cols = block.b.n - panel * NR;
+    let rows = |r: usize| (row + r) * out.ld + column..(row + r) * out.ld + column + cols;
+    let (mut y, mut bias, mut residual) = ([[0.0; NR]; MR], [0.0; NR], [[0.0; NR]; MR]);
+    if let Some(x) = block.e.bias {
+        bias[..cols].copy_from_slice(&x[column..][..cols]);
+    }
     for r in 0..MR {
+        if block.resume {
+            y[r][..cols].copy_from_slice(&out.y[rows(r)]);
+        }
+        if let Some(x) = block.e.residual {
+            residual[r][..cols].copy_from_slice(&x[rows(r)]);
+        }
+    }
+    let cell = Cell {
+        ld: NR,
+        resume: block.resume,
+        bias: block.e.bias.map(|_| bias.as_slice()),
+        residual: block.e.residual.map(|_| residual.as_flattened()),
+        clamp: block.e.clamp,
+    };
+    let b = [&block.b.panel(panel)[block.k0..]];
+    tile::<L, MR, 1>(a, at, b, cell, y.as_flattened_mut());
+    for r in 0..MR {
+        out.y[rows(r)].copy_from_slice(&y[r][..cols]);
+    }
+}
+
+/// What a tile starts from and ends with; slices begin at its first row and column.
+struct Cell<'a> {
+    ld: usize,
+    resume: bool,
+    bias: Option<&'a [f32]>,
+    residual: Option<&'a [f32]>,
+    clamp: Option<(f32, f32)>,
+}
+
+#[inline(never)]
+fn tile<L: Lhs, const MR: usize, const NP: usize>(
+    a: &L,
+    at: &[usize; MR],
+    b: [&[[f32; NR]]; NP],
+    cell: Cell<'_>,
+    y: &mut [f32],
+) {
+    let mut acc: Acc<MR, NP> = match cell.bias {
+        Some(bias) if !cell.resume => [panels(bias).map(F32x4::load_pair); MR],
+        _ => [[[F32x4::splat(0.0); 2]; NP]; MR],
+    };
+    if let Some(x) = if cell.resume { Some(&*y) } else { cell.residual } {
+        for (r, acc) in acc.iter_mut().enumerate() {
+            let x: [&[f32; NR]; NP] = panels(&x[r * cell.ld..]);
+            for q in 0..NP {
+                let [lo, hi] = F32x4::load_pair(x[q]);
+                acc[q] = [acc[q][0].add(lo), acc[q][1].add(hi)];
+            }
+        }
+    }
+    let depth = a.depth();
+    let mut acc = a.accumulate(at, b.map(|b| &b[..depth]), acc);
+    if let Some((lo, hi)) = cell.clamp {
+        let (lo, hi) = (F32x4::splat(lo), F32x4::splat(hi));
+        acc = acc.map(|row| row.map(|pair| pair.map(|x| x.at_least(lo).at_most(hi))));
+    }
+    for (r, acc) in acc.iter().enumerate() {
+        let y = y[r * cell.ld..][..NP * NR].as_chunks_mut::<NR>().0;
         for q in 0..NP {
-            let at = at(r, q);
-            let mut sum = acc[r][q];
-            if let Some(residual) = block.e.residual {
-                let x = load(&residual[at..][..cols(q)]);
-                sum = [sum[0].add(x[0]), sum[1].add(x[1])];
-            }
-            if let Some((lo, hi)) = block.e.clamp {
-                sum = sum.map(|x| x.at_least(F32x4::splat(lo)).at_most(F32x4::splat(hi)));
-            }
-            store(sum, &mut out.y[at..][..cols(q)]);
+            F32x4::store_pair(acc[q], &mut y[q]);
         }
     }
 }
 
-/// Up to eight floats, zeros behind them.
+/// The first `NP` panels of a row.
 #[inline(always)]
-fn load(x: &[f32]) -> [F32x4; 2] {
-    match x.first_chunk::<NR>() {
-        Some(x) => F32x4::load_pair(x),
-        None => {
-            let mut padded = [0.0; NR];
-            padded[..x.len()].copy_from_slice(x);
-            F32x4::load_pair(&padded)
-        }
-    }
-}
-
-/// The first `y.len()`, at most eight, of the lanes.
-#[inline(always)]
-fn store(x: [F32x4; 2], y: &mut [f32]) {
-    let mut lanes = [[0.0; NR / 2]; 2];
-    x[0].store(&mut lanes[0]);
-    x[1].store(&mut lanes[1]);
-    match y.first_chunk_mut::<NR>() {
-        Some(y) => y.copy_from_slice(lanes.as_flattened()),
-        None => y.copy_from_slice(&lanes.as_flattened()[..y.len()]),
-    }
+fn panels<const NP: usize>(x: &[f32]) -> [&[f32; NR]; NP] {
+    let x = x[..NP * NR].as_chunks::<NR>().0;
+    from_fn(|q| &x[q])
 }
