@@ -1,36 +1,234 @@
 //! Depthwise convolution and its gradients, NHWC: a [`ConvShape`] whose groups, input and output channels are equal.
 
+use core::array::from_fn;
+
 use super::conv2d::ConvShape;
+use super::elementwise::clamped;
 use super::gemm::Epilogue;
 use super::scratch::Scratch;
+use super::simd::F32x4;
+
+/// Channels handled together.
+const LANES: usize = 4;
 
 /// `y = clamp(conv(x, w) + bias + residual)` with `w` of `[kh, kw, c]`.
+///
+/// Works down strips of up to seven output columns. A strip whose taps all lie between the left and the right edge
+/// reads x itself; any other is copied with its zeros, as are channels that are no multiple of four.
 pub(crate) fn depthwise(
     s: &ConvShape,
     x: &[f32],
     w: &[f32],
     y: &mut [f32],
     e: Epilogue<'_>,
-    _scratch: &mut Scratch,
+    scratch: &mut Scratch,
 ) {
     debug_assert!(s.groups == s.c && s.m == s.c && w.len() == s.kh * s.kw * s.c);
-    match e.bias {
-        Some(bias) => y
-            .chunks_exact_mut(s.c)
-            .for_each(|y| y.copy_from_slice(bias)),
-        None => y.fill(0.0),
+    debug_assert!(x.len() == s.n * s.x_len() && y.len() == s.n * s.y_len());
+    let quads = s.c.div_ceil(LANES);
+    let mut bias = scratch.take_zeroed(quads * LANES);
+    if let Some(b) = e.bias {
+        bias[..s.c].copy_from_slice(b);
     }
-    each_tap(s, |x_at, w_at, y_at| {
-        let (x, w) = (&x[x_at..][..s.c], &w[w_at..][..s.c]);
-        for ((y, x), w) in y[y_at..][..s.c].iter_mut().zip(x).zip(w) {
-            *y += x * w;
-        }
+    let mut weights = scratch.take_zeroed(if s.c.is_multiple_of(LANES) {
+        0
+    } else {
+        s.kh * s.kw * quads * LANES
     });
-    if let Some(residual) = e.residual {
-        y.iter_mut().zip(residual).for_each(|(y, r)| *y += r);
+    let w = if weights.is_empty() {
+        w
+    } else {
+        widen(s.c, w, &mut weights)
+    };
+    // With a residual the bounds apply after a second pass.
+    let clamp = e.clamp.filter(|_| e.residual.is_none());
+    let job = Job {
+        s,
+        quads,
+        w: w.as_chunks().0,
+        bias: bias.as_chunks().0,
+        clamp: clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
+    };
+    for i in 0..s.n {
+        let (x, y) = (
+            &x[i * s.x_len()..][..s.x_len()],
+            &mut y[i * s.y_len()..][..s.y_len()],
+        );
+        match s.ow {
+            0 => {}
+            1 | 2 => job.strips::<1>(x, y, scratch),
+            3..7 => job.strips::<3>(x, y, scratch),
+            _ => job.strips::<7>(x, y, scratch),
+        }
     }
-    if let Some((lo, hi)) = e.clamp {
-        y.iter_mut().for_each(|y| *y = y.clamp(lo, hi));
+    scratch.give(weights);
+    scratch.give(bias);
+    if let Some(residual) = e.residual {
+        let (lo, hi) = e.clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        for (y, r) in y.iter_mut().zip(residual) {
+            *y = clamped(*y + r, lo, hi);
+        }
+    }
+}
+
+/// Rows of `c` floats to rows of whole quads; what lies behind the `c` keeps its zeros.
+fn widen<'a>(c: usize, x: &[f32], wide: &'a mut [f32]) -> &'a [f32] {
+    for (y, x) in wide
+        .chunks_exact_mut(c.next_multiple_of(LANES))
+        .zip(x.chunks_exact(c))
+    {
+        y[..c].copy_from_slice(x);
+    }
+    wide
+}
+
+/// `x[i]` unchecked: with checks the loops over it take 1.6 times as long.
+///
+/// # Safety
+///
+/// `i` is below `x.len()`.
+#[inline(always)]
+unsafe fn quad(x: &[[f32; LANES]], i: usize) -> F32x4 {
+    debug_assert!(i < x.len());
+    // Safety: the caller's.
+    F32x4::load(unsafe { x.get_unchecked(i) })
+}
+
+/// What all strips share.
+struct Job<'a> {
+    s: &'a ConvShape,
+    /// Quads of channels in a pixel.
+    quads: usize,
+    w: &'a [[f32; LANES]],
+    bias: &'a [[f32; LANES]],
+    clamp: (f32, f32),
+}
+
+/// The taps of one output row that lie inside the input.
+struct Taps<'a> {
+    /// From the first pixel under the first tap on.
+    x: &'a [[f32; LANES]],
+    /// Quads between the lines under two rows of taps.
+    step: usize,
+    rows: usize,
+    w: &'a [[f32; LANES]],
+}
+
+impl Job<'_> {
+    /// Strips of `T` columns; the last one is moved back to end with the line.
+    fn strips<const T: usize>(&self, x: &[f32], y: &mut [f32], scratch: &mut Scratch) {
+        let s = self.s;
+        let span = (T - 1) * s.stride[1] + (s.kw - 1) * s.dilation[1] + 1;
+        let mut copy = scratch.take(s.h * span * self.quads * LANES);
+        for strip in 0..s.ow.div_ceil(T) {
+            let ox = (strip * T).min(s.ow - T);
+            let first = ox * s.stride[1];
+            let inside = first >= s.padding[1] && first + span <= s.padding[1] + s.w;
+            let (x, pitch) = if inside && s.c.is_multiple_of(LANES) {
+                (&x[(first - s.padding[1]) * s.c..], s.w * self.quads)
+            } else {
+                self.copy_strip(x, first, span, &mut copy);
+                (copy.as_slice(), span * self.quads)
+            };
+            for oy in 0..s.oh {
+                let y = &mut y[(oy * s.ow + ox) * s.c..];
+                self.row::<T>(self.taps(x.as_chunks().0, pitch, oy), y);
+            }
+        }
+        scratch.give(copy);
+    }
+
+    /// Copies columns `first..first + span` of the padded image.
+    fn copy_strip(&self, x: &[f32], first: usize, span: usize, copy: &mut [f32]) {
+        let s = self.s;
+        let wide = self.quads * LANES;
+        let left = s.padding[1].saturating_sub(first).min(span);
+        let start = (first + left).saturating_sub(s.padding[1]).min(s.w);
+        let columns = (span - left).min(s.w - start);
+        for (line, x) in copy
+            .chunks_exact_mut(span * wide)
+            .zip(x.chunks_exact(s.w * s.c))
+        {
+            let x = &x[start * s.c..][..columns * s.c];
+            line[..left * wide].fill(0.0);
+            line[(left + columns) * wide..].fill(0.0);
+            let line = &mut line[left * wide..][..columns * wide];
+            if wide == s.c {
+                line.copy_from_slice(x);
+            } else {
+                line.fill(0.0);
+                widen(s.c, x, line);
+            }
+        }
+    }
+
+    /// The taps of output row `oy` in lines `pitch` quads apart.
+    fn taps<'a>(&'a self, x: &'a [[f32; LANES]], pitch: usize, oy: usize) -> Taps<'a> {
+        let s = self.s;
+        let (top, d, first) = (s.padding[0], s.dilation[0], oy * s.stride[0]);
+        let skipped = top.saturating_sub(first).div_ceil(d).min(s.kh);
+        let end = match taps.rows {
+            0 => 0,
+            rows => (rows - 1) * taps.step + ((T - 1) * S + KW) * quads,
+        };
+        assert!(end <= taps.x.len() && taps.rows * KW * quads <= taps.w.len());
+        for q in 0..quads {
+            let mut acc = [F32x4::load(&self.bias[q]); T];
+            for ky in 0..taps.rows {
+                // Safety: the index is below `rows · KW · quads`.
+                let w: [F32x4; KW] =
+                    from_fn(|kx| unsafe { quad(taps.w, (ky * KW + kx) * quads + q) });
+                let line = ky * taps.step + q;
+                for t in 0..T {
+                    for kx in 0..KW {
+                        // Safety: the index is below `end`, which it reaches in the last row, column and quad.
+                        let x = unsafe { quad(taps.x, line + (t * S + kx) * quads) };
+                        acc[t] = x.mul_add(w[kx], acc[t]);
+                    }
+                }
+            }
+            self.store(acc, q, y);
+        }
+    }
+
+    #[inline(never)]
+    fn any<const T: usize>(&self, taps: Taps<'_>, y: &mut [f32]) {
+        let quads = self.quads;
+        let (kw, stride, dilation) = (self.s.kw, self.s.stride[1], self.s.dilation[1]);
+        for q in 0..quads {
+            let mut acc = [F32x4::load(&self.bias[q]); T];
+            for ky in 0..taps.rows {
+                for kx in 0..kw {
+                    let w = F32x4::load(&taps.w[(ky * kw + kx) * quads + q]);
+                    let x = &taps.x[ky * taps.step + kx * dilation * quads..];
+                    for (t, acc) in acc.iter_mut().enumerate() {
+                        *acc = F32x4::load(&x[t * stride * quads + q]).mul_add(w, *acc);
+                    }
+                }
+            }
+            self.store(acc, q, y);
+        }
+    }
+
+    /// Stores quad `q` of neighbouring outputs.
+    #[inline(always)]
+    fn store<const T: usize>(&self, acc: [F32x4; T], q: usize, y: &mut [f32]) {
+        let (lo, hi) = (F32x4::splat(self.clamp.0), F32x4::splat(self.clamp.1));
+        let acc = acc.map(|x| x.at_least(lo).at_most(hi));
+        let (c, channel) = (self.s.c, q * LANES);
+        if channel + LANES <= c {
+            for t in 0..T {
+                if let Some(y) = y[t * c + channel..].first_chunk_mut() {
+                    acc[t].store(y);
+                }
+            }
+        } else {
+            for (t, acc) in acc.iter().enumerate() {
+                let mut lanes = [0.0; LANES];
+                acc.store(&mut lanes);
+                y[t * c + channel..(t + 1) * c].copy_from_slice(&lanes[..c - channel]);
+            }
+        }
     }
 }
 
