@@ -1,0 +1,147 @@
+import type { Dataset, DatasetOptions, ImageInput, Sample } from '../api.js';
+import { aborted } from '../channel.js';
+import { RegraftError } from '../errors.js';
+import { toWireImage } from '../image.js';
+import type { SampleRef } from '../protocol.js';
+import type { IndexSplit } from '../wasm-module.js';
+import { Meter } from '../meter.js';
+import { badOption, checkNumber, checkOptions } from './options.js';
+import type { Session } from './session.js';
+
+/** The images behind datasets, held by the engine worker until no dataset needs them. */
+export interface Store { session: Session; handle: number }
+
+/** Makes an empty store. */
+export function newStore(session: Session): Store {
+  const store = { session, handle: session.newHandle() };
+  session.watch(store, 'releaseStore', store.handle);
+  return store;
+}
+
+/** Sends an image to a store; with `check`, rejects with 'bad-image' unless it can be decoded. */
+export async function addImage({ session, handle }: Store, index: number, id: string, input: ImageInput, check: boolean, signal?: AbortSignal): Promise<void> {
+  const { image, transfer } = await toWireImage(input);
+  await session.channel.call('addSample', { store: handle, index, id, image, check }, { signal, transfer });
+}
+
+/** Label and group of one sample; both are positions in lists of names, the group -1 when there is none. */
+interface Entry { index: number; label: number; group: number }
+
+/** Some images of a store, labelled. */
+export class StoredDataset implements Dataset {
+  readonly count: number;
+  readonly counts: Readonly<Record<string, number>>;
+
+  constructor(
+    readonly store: Store, private readonly entries: readonly Entry[], readonly labels: readonly string[],
+    readonly rejected: readonly { id: string; reason: string }[],
+  ) {
+    this.count = entries.length;
+    const counts = labels.map(() => 0);
+    for (const { label } of entries) counts[label]!++;
+    this.counts = Object.fromEntries(labels.map((label, at) => [label, counts[at]!]));
+  }
+
+  split(trainFraction: number, options: { seed?: number; stratified?: boolean } = {}): { train: Dataset; test: Dataset } {
+    const { seed = 0, stratified = true } = checkOptions(options, { seed: true, stratified: true });
+    checkNumber('trainFraction', trainFraction, 0, 1);
+    return this.pair(this.wasm.splitIndices(this.labelOf(), this.groupOf(), trainFraction, seed, stratified));
+  }
+
+  balanced(options: { perLabel?: number; seed?: number } = {}): Dataset {
+    const { perLabel, seed = 0 } = checkOptions(options, { perLabel: true, seed: true });
+    checkNumber('perLabel', perLabel, 1, Infinity, 'integer');
+    return this.subset(this.wasm.balancedIndices(this.labelOf(), perLabel, seed));
+  }
+
+  folds(k: number, options: { seed?: number } = {}): { train: Dataset; test: Dataset }[] {
+    const { seed = 0 } = checkOptions(options, { seed: true });
+    checkNumber('k', k, 2, this.count, 'integer');
+    return this.wasm.foldIndices(this.labelOf(), this.groupOf(), k, seed).map((fold) => this.pair(fold));
+  }
+
+  /** What the worker needs to find the samples. */
+  ref(): SampleRef {
+    if (this.count === 0) throw badOption('data', 'the dataset has no images');
+    return { store: this.store.handle, indices: Uint32Array.from(this.entries, ({ index }) => index), labels: this.labels, labelOf: this.labelOf() };
+  }
+
+  private get wasm(): Session['wasm'] {
+    return this.store.session.wasm;
+  }
+
+  private labelOf(): Uint32Array {
+    return Uint32Array.from(this.entries, ({ label }) => label);
+  }
+
+  private groupOf(): Int32Array {
+    return Int32Array.from(this.entries, ({ group }) => group);
+  }
+
+  private pair({ train, test }: IndexSplit): { train: Dataset; test: Dataset } {
+    return { train: this.subset(train), test: this.subset(test) };
+  }
+
+  private subset(positions: Uint32Array): Dataset {
+    return new StoredDataset(this.store, Array.from(positions, (at) => this.entries[at]!), this.labels, []);
+  }
+}
+
+/** Reads samples, a few at a time, and drops those that cannot be decoded. */
+export async function readDataset(session: Session, samples: Iterable<Sample> | AsyncIterable<Sample>, options: DatasetOptions): Promise<Dataset> {
+  const { labels, onProgress, signal } = checkOptions(options, { labels: true, onProgress: true, signal: true });
+  if (labels && distinct(labels).length < labels.length) throw badOption('labels', 'each name once');
+  const store = newStore(session);
+  const meter = new Meter('decode', Array.isArray(samples) ? samples.length : undefined, (p) => onProgress?.(p));
+  const read: { label: string; group: string | undefined }[] = [];
+  const rejected = new Map<number, { id: string; reason: string }>();
+  const underWay = new Set<Promise<void>>();
+  let done = 0;
+
+  for await (const sample of samples) {
+    if (signal?.aborted) throw aborted();
+    const index = read.length;
+    const id = nameOf(sample, index);
+    read.push({ label: labelOf(sample, id, labels), group: sample.group });
+    const work = addImage(store, index, id, sample.image, true, signal).catch((error: unknown) => {
+      if (!(error instanceof RegraftError) || error.code !== 'bad-image') throw error;
+      rejected.set(index, { id, reason: error.message });
+    }).then(() => {
+      underWay.delete(work);
+      meter.report(++done);
+    });
+    work.catch(() => undefined); // Awaited below, or left behind by a failure before.
+    underWay.add(work);
+    if (underWay.size >= 2 * session.threads) await Promise.race(underWay);
+  }
+  await Promise.all(underWay);
+
+  const names = labels ?? distinct(read.map(({ label }) => label)).sort();
+  const labelAt = positions(names);
+  const groupAt = positions(distinct(read.flatMap(({ group }) => group ?? [])));
+  const entries = read
+    .map(({ label, group }, index) => ({ index, label: labelAt.get(label)!, group: group === undefined ? -1 : groupAt.get(group)! }))
+    .filter(({ index }) => !rejected.has(index));
+  return new StoredDataset(store, entries, names, [...rejected].sort(([a], [b]) => a - b).map(([, it]) => it));
+}
+
+function distinct(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}
+
+function positions(names: readonly string[]): Map<string, number> {
+  return new Map(names.map((name, at) => [name, at]));
+}
+
+/** The name of a sample: its own, its file's, or its position. */
+function nameOf({ id, image }: Sample, index: number): string {
+  if (id !== undefined) return id;
+  if (typeof File !== 'undefined' && image instanceof File) return image.webkitRelativePath || image.name;
+  return String(index);
+}
+
+function labelOf({ label }: Sample, id: string, labels: readonly string[] | undefined): string {
+  if (typeof label !== 'string') throw badOption('label', `sample ${id} needs the name of one class`);
+  if (labels && !labels.includes(label)) throw badOption('labels', `sample ${id} is labelled '${label}', which is not among them`);
+  return label;
+}

@@ -1,0 +1,105 @@
+import type { Dataset, DatasetOptions, DeviceInfo, Engine, EngineOptions, FeatureSet, LoadOptions, Model, ModelSource, Sample } from '../api.js';
+import { chooseBackend } from '../backend.js';
+import { Channel, aborted } from '../channel.js';
+import { RegraftError, toWire } from '../errors.js';
+import type { Host, HostWorker } from '../host.js';
+import type { EngineService, PageService, Role } from '../protocol.js';
+import { readDataset } from './dataset.js';
+import { StoredFeatures } from './features.js';
+import { ModelProxy } from './model.js';
+import { checkNumber, checkOptions } from './options.js';
+import { Session } from './session.js';
+import { toWireSource } from './source.js';
+
+/** Starts the engine worker on a host. */
+export async function startEngine(host: Host, options: EngineOptions): Promise<Engine> {
+  const { backend, threads = host.threads(), memoryBudget = Infinity, assetsUrl, signal } = checkOptions(options, {
+    backend: true, threads: true, memoryBudget: true, assetsUrl: true, signal: true,
+  });
+  const chosen = chooseBackend(backend);
+  checkNumber('threads', threads, 1, Infinity, 'integer');
+  checkNumber('memoryBudget', memoryBudget, 1, Infinity);
+  if (signal?.aborted) throw aborted();
+  const { build, module, wasm } = await host.wasm(assetsUrl, signal);
+  if (signal?.aborted) throw aborted();
+
+  const workers = new Workers(host, (role, port) => ({ role, port, module, build }));
+  const { port1, port2 } = new MessageChannel();
+  const channel: Channel<EngineService, PageService> = new Channel<EngineService, PageService>(port1, {
+    startWorker: ({ worker, port, role }) => workers.start(worker, role, port, (error) => (
+      void channel.call('workerFailed', { worker, error: toWire(error) }).catch(() => undefined))),
+    stopWorker: ({ worker }) => workers.stop(worker),
+  });
+  workers.start(ENGINE, { kind: 'engine', threads, memoryBudget }, port2, (error) => channel.close(error));
+  await channel.call('memory', undefined, { signal }).catch((error: unknown) => {
+    workers.stopAll();
+    throw error;
+  });
+  const device: DeviceInfo = { ...chosen, simd: build, threads };
+  return new EngineProxy(host, device, new Session(channel, threads, wasm), workers);
+}
+
+/** The engine worker's number; those of the pool count from 0. */
+const ENGINE = -1;
+
+/** The workers of one engine, by number. */
+class Workers {
+  private readonly running = new Map<number, HostWorker>();
+
+  constructor(private readonly host: Host, private readonly boot: (role: Role, port: MessagePort) => Parameters<HostWorker['boot']>[0]) {}
+
+  start(number: number, role: Role, port: MessagePort, onFailure: (error: RegraftError) => void): void {
+    const worker = this.host.startWorker((reason) => {
+      this.stop(number);
+      onFailure(new RegraftError('internal', `a worker ended: ${reason}`));
+    });
+    this.running.set(number, worker);
+    worker.boot(this.boot(role, port));
+  }
+
+  stop(number: number): void {
+    this.running.get(number)?.terminate();
+    this.running.delete(number);
+  }
+
+  stopAll(): void {
+    for (const number of [...this.running.keys()]) this.stop(number);
+  }
+}
+
+class EngineProxy implements Engine {
+  constructor(
+    private readonly host: Host, readonly device: DeviceInfo, private readonly session: Session, private readonly workers: Workers,
+  ) {}
+
+  async load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+    const { format, architecture, labels, preprocessing, integrity, cache = true, onProgress, signal } = checkOptions(options, {
+      format: true, architecture: true, labels: true, preprocessing: true, integrity: true, cache: true, onProgress: true, signal: true,
+    });
+    const wire = await toWireSource(this.host, source, architecture);
+    const args = { ...wire, cache, options: { format, labels, preprocessing, integrity } };
+    return new ModelProxy(this.session, await this.session.channel.call('load', args, { signal, onProgress }));
+  }
+
+  dataset(samples: Iterable<Sample> | AsyncIterable<Sample>, options: DatasetOptions = {}): Promise<Dataset> {
+    return readDataset(this.session, samples, options);
+  }
+
+  async loadFeatures(bytes: Uint8Array | Blob): Promise<FeatureSet> {
+    return new StoredFeatures(this.session, await this.session.channel.call('loadFeatures', bytes));
+  }
+
+  async memory(): ReturnType<Engine['memory']> {
+    return { ...await this.session.channel.call('memory', undefined), gpuBytes: 0 };
+  }
+
+  onDeviceChange(): () => void {
+    // The CPU is never lost.
+    return () => undefined;
+  }
+
+  async dispose(): Promise<void> {
+    this.session.channel.close(new RegraftError('disposed', 'the engine was disposed'));
+    this.workers.stopAll();
+  }
+}

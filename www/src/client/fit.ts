@@ -1,0 +1,43 @@
+import type { Dataset, FeatureSet, FitOptions, History } from '../api.js';
+import type { Cut, ModelInfo } from '../wasm-module.js';
+import { dataRef } from './data.js';
+import { StoredDataset } from './dataset.js';
+import type { StoredFeatures } from './features.js';
+import { checkNumber, checkOptions } from './options.js';
+import type { Session } from './session.js';
+
+/** A model in the engine worker, and where it is cut. */
+export interface ModelTarget { session: Session; model: number; info: ModelInfo; at: Cut }
+
+type Data = StoredDataset | StoredFeatures;
+
+/** Trains a model on images or on features. */
+export async function fitModel({ session, model, at }: ModelTarget, data: Data, options: FitOptions): Promise<History> {
+  const { validation, onProgress, signal, ...settings } = checkOptions(options, {
+    epochs: true, batchSize: true, maxIterations: true, shuffle: true, seed: true, validation: true, updater: true, onProgress: true, signal: true,
+  });
+  const held = typeof validation === 'number' ? holdOut(data, validation, settings.seed) : { train: data, validation, parts: [] };
+  try {
+    return await session.channel.call('fit', {
+      model, at, settings,
+      train: dataRef(session, held.train),
+      validation: held.validation && dataRef(session, held.validation),
+    }, { signal, onProgress, resolvesOnAbort: true });
+  } finally {
+    for (const part of held.parts) void part.dispose();
+  }
+}
+
+interface Held { train: Dataset | FeatureSet; validation: Dataset | FeatureSet; parts: readonly FeatureSet[] }
+
+/** Splits a share of the data off; `parts` are to be disposed of afterwards. */
+function holdOut(data: Data, share: number, seed: number | undefined): Held {
+  checkNumber('validation', share, 0, 1);
+  const options = seed === undefined ? {} : { seed };
+  if (data instanceof StoredDataset) {
+    const { train, test } = data.split(1 - share, options);
+    return { train, validation: test, parts: [] };
+  }
+  const [train, validation] = data.split(1 - share, options);
+  return { train, validation, parts: [train, validation] };
+}

@@ -1,0 +1,33 @@
+import type { Dataset, FeatureSet, FeaturizeOptions, FitOptions, History, Tensor, TransferLearningHelper } from '../api.js';
+import { boundaryOf } from './boundary.js';
+import { datasetOf, featuresOf } from './data.js';
+import { fitModel, type ModelTarget } from './fit.js';
+import { badOption, checkOptions } from './options.js';
+import { StoredFeatures } from './features.js';
+
+/** A model in two parts, cut at `at`. */
+export class HelperProxy implements TransferLearningHelper {
+  readonly boundary: readonly string[];
+
+  constructor(private readonly target: ModelTarget, ownBoundary: readonly string[]) {
+    const { at, info: { vertices, outputs } } = target;
+    this.boundary = at ? boundaryOf(vertices, outputs.map(({ name }) => name), at) : ownBoundary;
+  }
+
+  async featurize(data: Dataset, options: FeaturizeOptions = {}): Promise<FeatureSet> {
+    const { dtype = 'f32', signal, onProgress } = checkOptions(options, { dtype: true, signal: true, onProgress: true });
+    if (dtype !== 'f32' && dtype !== 'f16') throw badOption('dtype', "'f32' or 'f16'");
+    const { session, model, at } = this.target;
+    const samples = datasetOf(session, data).ref();
+    return new StoredFeatures(session, await session.channel.call('featurize', { model, at, samples, dtype }, { signal, onProgress }));
+  }
+
+  async fitFeaturized(features: FeatureSet, options: FitOptions = {}): Promise<History> {
+    return fitModel(this.target, featuresOf(this.target.session, features), options);
+  }
+
+  async outputFromFeaturized(features: FeatureSet): Promise<Record<string, Tensor>> {
+    const { session, model, at } = this.target;
+    return session.channel.call('outputFromFeatures', { model, at, features: featuresOf(session, features).handle });
+  }
+}

@@ -1,0 +1,63 @@
+import type { FineTuneConfiguration, Layer, TransferLearning, WeightInit } from '../api.js';
+import type { Edit } from '../wasm-module.js';
+import type { EditedModel, ModelProxy } from './model.js';
+
+/** Records edits; the engine worker applies all of them at build(). */
+export class TransferLearningBuilder implements TransferLearning {
+  private readonly edits: Edit[] = [];
+
+  constructor(private readonly model: ModelProxy) {}
+
+  fineTuneConfiguration(configuration: FineTuneConfiguration): this {
+    return this.record({ type: 'fineTuneConfiguration', configuration });
+  }
+
+  setFeatureExtractor(...names: string[]): this {
+    return this.record({ type: 'setFeatureExtractor', names });
+  }
+
+  unfreeze(...names: string[]): this {
+    return this.record({ type: 'unfreeze', names });
+  }
+
+  nOutReplace(name: string, nOut: number, init?: WeightInit, nextInit?: WeightInit): this {
+    return this.record({ type: 'nOutReplace', name, nOut, init, nextInit });
+  }
+
+  nInReplace(name: string, nIn: number, init?: WeightInit): this {
+    return this.record({ type: 'nInReplace', name, nIn, init });
+  }
+
+  removeVertexKeepConnections(name: string): this {
+    return this.record({ type: 'removeVertexKeepConnections', name });
+  }
+
+  removeVertexAndConnections(name: string): this {
+    return this.record({ type: 'removeVertexAndConnections', name });
+  }
+
+  addLayer(name: string, layer: Layer, ...inputs: string[]): this {
+    return this.record({ type: 'addLayer', name, layer, inputs });
+  }
+
+  setInputs(...names: string[]): this {
+    return this.record({ type: 'setInputs', names });
+  }
+
+  setOutputs(...names: string[]): this {
+    return this.record({ type: 'setOutputs', names });
+  }
+
+  setLabels(labels: readonly string[]): this {
+    return this.record({ type: 'setLabels', labels: [...labels] });
+  }
+
+  build(): Promise<EditedModel> {
+    return this.model.edited(this.edits);
+  }
+
+  private record(edit: Edit): this {
+    this.edits.push(edit);
+    return this;
+  }
+}

@@ -1,0 +1,105 @@
+// What travels between the page, the engine worker and the trunk workers.
+import type {
+  Evaluation, ExportFormat, ExportOptions, ExportResult, FitOptions, History, LoadOptions, LoadProgress, Prediction,
+  Progress, SimdBuild, Tensor, ZooName,
+} from './api.js';
+import type { Call } from './channel.js';
+import type { WireError } from './errors.js';
+import type { ClassifierOptions, Cut, Edit, FeaturesInfo, FeatureTensor, ModelInfo } from './wasm-module.js';
+
+/** First message to a worker, sent on the worker itself: its port, and the compiled module to instantiate. */
+export interface Boot { role: Role; port: MessagePort; module: WebAssembly.Module; build: SimdBuild }
+
+/** What a worker is for. */
+export type Role =
+  /** Owns models, features and training. `memoryBudget` in bytes. */
+  | { kind: 'engine'; threads: number; memoryBudget: number }
+  /** Decodes images and runs trunks. Decoded pixels are kept up to `pixelCap` bytes. */
+  | { kind: 'trunk'; pixelCap: number };
+
+/** Raw pixels: rows of `channels` bytes, not premultiplied. */
+export interface Pixels { data: Uint8Array; width: number; height: number; channels: number }
+
+/** An image in a form that every worker can take: encoded, drawn, or as pixels. */
+export type WireImage = Blob | ImageBitmap | Pixels;
+
+/** Where the bytes of a model come from. URLs are absolute. */
+export type WireSource =
+  | { kind: 'url'; url: string }
+  | { kind: 'files'; files: Record<string, Blob | Uint8Array> }
+  | { kind: 'none' };
+
+/** What the page knows about a model: its handle, and everything that is read without waiting. */
+export interface ModelState { model: number; info: ModelInfo; summary: string; reinitialized: string[]; boundary: string[] }
+
+/** Samples `indices` of the images of a store, with the label of each. */
+export interface SampleRef { store: number; indices: Uint32Array; labels: readonly string[]; labelOf: Uint32Array }
+
+/** Data to train or measure on: images, or features made before. */
+export type DataRef = { kind: 'samples'; samples: SampleRef } | { kind: 'features'; features: number };
+
+/** What the page knows about a feature set. */
+export interface FeaturesState { features: number; info: FeaturesInfo }
+
+/** FitOptions as they cross to the worker. */
+export type FitSettings = Omit<FitOptions, 'validation' | 'onProgress' | 'signal'>;
+export interface FitArgs { model: number; train: DataRef; validation: DataRef | undefined; settings: FitSettings; at: Cut }
+
+export interface LoadArgs {
+  source: WireSource; architecture: ZooName | undefined; cache: boolean;
+  options: Pick<LoadOptions, 'format' | 'labels' | 'preprocessing' | 'integrity'>;
+}
+
+/** What the engine worker offers to the page. */
+export interface EngineService {
+  load: Call<LoadArgs, ModelState, LoadProgress>;
+  edit: Call<{ model: number; edits: readonly Edit[] }, ModelState>;
+  classifier: Call<{ model: number; options: ClassifierOptions }, ModelState>;
+  run: Call<{ model: number; inputs: Record<string, Tensor>; outputs: readonly string[] | undefined }, Record<string, Tensor>>;
+  predict: Call<{ model: number; image: WireImage; topK: number | undefined }, Prediction[]>;
+  predictAll: Call<{ model: number; samples: SampleRef; topK: number | undefined }, Prediction[][], Progress>;
+  fit: Call<FitArgs, History, Progress>;
+  evaluate: Call<{ model: number; data: DataRef; topN: number | undefined }, Omit<Evaluation, 'toString'> & { text: string }, Progress>;
+  export: Call<{ model: number; format: ExportFormat; options: ExportOptions }, ExportResult>;
+  releaseModel: Call<number, void>;
+
+  /** Keeps an image for later; rejects with 'bad-image' when it cannot be decoded. */
+  addSample: Call<{ store: number; index: number; id: string; image: WireImage; check: boolean }, void>;
+  releaseStore: Call<number, void>;
+
+  featurize: Call<{ model: number; at: Cut; samples: SampleRef; dtype: 'f32' | 'f16' }, FeaturesState, Progress>;
+  outputFromFeatures: Call<{ model: number; at: Cut; features: number }, Record<string, Tensor>>;
+  loadFeatures: Call<Uint8Array | Blob, FeaturesState>;
+  /** Some rows as a set of their own, under a handle the page chose. */
+  selectFeatures: Call<{ features: number; rows: Uint32Array; as: number }, void>;
+  featureTensors: Call<number, Record<string, Tensor>>;
+  saveFeatures: Call<number, Uint8Array>;
+  releaseFeatures: Call<number, void>;
+
+  memory: Call<undefined, { wasmBytes: number; peakBytes: number; liveTensors: number }>;
+  /** A worker started for the engine died. */
+  workerFailed: Call<{ worker: number; error: WireError }, void>;
+}
+
+/** What the page offers to the engine worker. Workers are started by the page, as not every browser lets workers nest. */
+export interface PageService {
+  startWorker: Call<{ worker: number; port: MessagePort; role: Role }, void>;
+  stopWorker: Call<{ worker: number }, void>;
+}
+
+/** What a trunk worker offers to the engine worker. */
+export interface TrunkService {
+  /** Replaces the trunk that featurize() runs. */
+  setTrunk: Call<Uint8Array, void>;
+  /** Rejects with 'bad-image', or tells whether there was room to keep the pixels for their first use. */
+  check: Call<ImageRef, boolean>;
+  pixels: Call<ImageRef, Pixels>;
+  featurize: Call<ImageRef, ImageFeatures>;
+  /** Drops kept pixels whose key starts so. */
+  forget: Call<string, void>;
+}
+/** An image and the key its decoded pixels are kept under; without a key they are not kept. */
+export interface ImageRef { image: WireImage; key?: string | undefined }
+
+/** What the trunk made of one image: all tensors one after the other; and the size of the worker's wasm memory. */
+export interface ImageFeatures { features: Float32Array; tensors: FeatureTensor[]; wasmBytes: number }

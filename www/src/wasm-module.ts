@@ -1,0 +1,109 @@
+// What the wasm module gives. One instance per worker; every call is synchronous and short; failures throw an Error with own
+// properties `code` and `vertex`; objects live in wasm memory until free().
+import type {
+  Evaluation, ExportFormat, ExportOptions, FineTuneConfiguration, History, Layer, ModelFormat, Prediction, Preprocessing,
+  Tensor, TensorInfo, VertexSummary, WeightInit, ZooName,
+} from './api.js';
+
+export interface ModelOptions {
+  format?: ModelFormat | undefined; architecture?: ZooName | undefined; labels?: readonly string[] | undefined;
+  preprocessing?: Partial<Preprocessing> | undefined; seed?: number | undefined;
+}
+export interface ModelInfo {
+  inputs: TensorInfo[]; outputs: TensorInfo[]; vertices: VertexSummary[]; labels?: string[]; preprocessing: Preprocessing;
+  parameters: { total: number; trainable: number; frozen: number };
+}
+export interface ClassifierOptions { labels: readonly string[]; at?: string; hidden?: readonly number[]; dropout?: number; seed?: number }
+
+/** One call of the TransferLearning builder, as data. */
+export type Edit =
+  | { type: 'fineTuneConfiguration'; configuration: FineTuneConfiguration }
+  | { type: 'setFeatureExtractor' | 'unfreeze' | 'setInputs' | 'setOutputs'; names: readonly string[] }
+  | { type: 'nOutReplace'; name: string; nOut: number; init?: WeightInit | undefined; nextInit?: WeightInit | undefined }
+  | { type: 'nInReplace'; name: string; nIn: number; init?: WeightInit | undefined }
+  | { type: 'removeVertexKeepConnections' | 'removeVertexAndConnections'; name: string }
+  | { type: 'addLayer'; name: string; layer: Layer; inputs: readonly string[] }
+  | { type: 'setLabels'; labels: readonly string[] };
+
+/** Names of vertices to cut after; undefined = the model's own frozen set. */
+export type Cut = readonly string[] | undefined;
+
+interface Freed { free(): void }
+
+/** A graph with its weights. */
+export interface WasmModel extends Freed {
+  info(): ModelInfo;
+  summary(): string;
+  run(inputs: Record<string, Tensor>, outputs: readonly string[] | undefined): Record<string, Tensor>;
+  /** Recorded edits, applied to a copy. */
+  edit(edits: readonly Edit[]): WasmModel;
+  reinitialized(): string[];
+  classifier(options: ClassifierOptions): WasmModel;
+  boundary(at: Cut): string[];
+  trunkKey(at: Cut): string;
+  /** regraft bytes of the frozen part alone. */
+  trunk(at: Cut): Uint8Array;
+  outputFromFeatures(features: WasmFeatures, at: Cut): Record<string, Tensor>;
+  evaluate(features: WasmFeatures, options: { topN?: number | undefined }, at: Cut): Omit<Evaluation, 'toString'> & { text: string };
+  predict(pixels: Uint8Array, width: number, height: number, channels: number, topK: number): Prediction[];
+  export(format: ExportFormat, options: ExportOptions): { files: Map<string, Uint8Array>; verified: { samples: number; maxAbsDiff: number } };
+}
+
+/** The frozen part of a model, in a trunk worker. */
+export interface WasmTrunk extends Freed {
+  tensors(): FeatureTensor[];
+  /** Resizes, normalises and runs one image; all boundary tensors one after the other. Four channels are composited on white. */
+  featurize(pixels: Uint8Array, width: number, height: number, channels: number): Float32Array;
+}
+/** One boundary tensor of one image. */
+export interface FeatureTensor { name: string; shape: number[] }
+
+export interface FeaturesInfo {
+  count: number; labels: string[]; tensors: (FeatureTensor & { dtype: 'f32' | 'f16' })[]; trunkKey: string; ids: string[];
+  /** Label index of each row. */
+  rowLabels: Uint32Array;
+}
+/** Features of labelled samples. */
+export interface WasmFeatures extends Freed {
+  /** Each index is set once, in any order. */
+  set(index: number, label: number, id: string, features: Float32Array): void;
+  info(): FeaturesInfo;
+  toTensors(): Record<string, Tensor>;
+  /** Some rows, copied, in this order. */
+  select(rows: Uint32Array): WasmFeatures;
+  save(): Uint8Array;
+}
+
+/** Training of the unfrozen part on cached features, in slices. */
+export interface WasmTrainer extends Freed {
+  /** Trains for about budgetMs, at least one iteration. */
+  run(budgetMs: number): TrainStatus;
+  /** Writes the parameters into the model. Once, at the end, also after an abort. */
+  finish(model: WasmModel, stoppedBy: History['stoppedBy']): Omit<History, 'seconds'>;
+}
+export interface TrainStatus {
+  finished: boolean; stoppedBy?: 'epochs' | 'iterations' | 'early-stopping';
+  epoch: number; epochs: number; iteration: number; iterations: number;
+  loss: number; accuracy: number; learningRate: number; valLoss?: number; valAccuracy?: number;
+  epochEnded: boolean;
+}
+
+/** The module once instantiated. */
+export interface WasmModule {
+  version(): string;
+  memory(): { wasmBytes: number; liveTensors: number };
+  WasmModel: { load(files: Map<string, Uint8Array>, options: ModelOptions): WasmModel };
+  WasmTrunk: { load(bytes: Uint8Array): WasmTrunk };
+  WasmFeatures: {
+    create(tensors: FeatureTensor[], options: { count: number; labels: readonly string[]; trunkKey: string; dtype: 'f32' | 'f16'; views: number }): WasmFeatures;
+    load(bytes: Uint8Array): WasmFeatures;
+  };
+  WasmTrainer: {
+    create(model: WasmModel, at: Cut, train: WasmFeatures, validation: WasmFeatures | undefined, options: object): WasmTrainer;
+  };
+  /** Groups: -1 = none. Results are positions in the lists given. */
+  splitIndices(labels: Uint32Array, groups: Int32Array, fraction: number, seed: number, stratified: boolean): IndexSplit;
+  balancedIndices(labels: Uint32Array, perLabel: number | undefined, seed: number): Uint32Array;
+  foldIndices(labels: Uint32Array, groups: Int32Array, k: number, seed: number): IndexSplit[];
+}
+export interface IndexSplit { train: Uint32Array; test: Uint32Array }

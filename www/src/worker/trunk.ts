@@ -1,0 +1,82 @@
+import { Channel } from '../channel.js';
+import { RegraftError } from '../errors.js';
+import type { ImageRef, Pixels, TrunkService, WireImage } from '../protocol.js';
+import type { WasmModule, WasmTrunk } from '../wasm-module.js';
+
+/** Decodes an image as the platform can. Rejects with 'bad-image'. */
+export type Decode = (image: WireImage) => Promise<Pixels>;
+
+/** Serves a trunk worker: decodes images and runs the frozen part of a network on them, one at a time. */
+export function serveTrunk(port: MessagePort, wasm: WasmModule, decode: Decode, pixelCap: number): void {
+  const kept = new KeptPixels(pixelCap);
+  const running = new Set<Promise<unknown>>();
+  let trunk: Promise<WasmTrunk> = Promise.reject(new RegraftError('internal', 'no trunk was set'));
+  trunk.catch(() => undefined);
+
+  const pixels = async ({ image, key }: ImageRef): Promise<Pixels> => kept.take(key) ?? decode(image);
+  const usable = ({ data, width, height, channels }: Pixels): void => {
+    if (data.length === 0 || data.length !== width * height * channels) throw new RegraftError('bad-image', 'it has no pixels');
+  };
+
+  new Channel<Record<never, never>, TrunkService>(port, {
+    async setTrunk(bytes) {
+      const [old, before] = [trunk, [...running]];
+      // Images under way still run on the old trunk.
+      trunk = Promise.allSettled(before).then(() => old).then((it) => it.free(), () => undefined).then(() => wasm.WasmTrunk.load(bytes));
+      await trunk;
+    },
+    async check({ image, key }) {
+      const decoded = await decode(image);
+      usable(decoded);
+      return kept.keep(key, decoded);
+    },
+    async pixels(ref, { transfer }) {
+      const decoded = await pixels(ref);
+      usable(decoded);
+      transfer(decoded.data.buffer);
+      return decoded;
+    },
+    async featurize(ref, { transfer }) {
+      const work = Promise.all([trunk, pixels(ref)]).then(([it, { data, width, height, channels }]) => (
+        { features: it.featurize(data, width, height, channels), tensors: it.tensors() }));
+      running.add(work);
+      try {
+        const made = await work;
+        transfer(made.features.buffer);
+        return { ...made, wasmBytes: wasm.memory().wasmBytes };
+      } finally {
+        running.delete(work);
+      }
+    },
+    forget: (keys) => kept.forget(keys),
+  });
+}
+
+/** Decoded pixels between the check of a dataset and its first use, up to a number of bytes. */
+class KeptPixels {
+  private readonly pixels = new Map<string, Pixels>();
+  private bytes = 0;
+
+  constructor(private readonly cap: number) {}
+
+  /** Whether there was room. The first ones stay: they are also the first to be used. */
+  keep(key: string | undefined, pixels: Pixels): boolean {
+    if (key === undefined || this.bytes + pixels.data.byteLength > this.cap) return false;
+    this.pixels.set(key, pixels);
+    this.bytes += pixels.data.byteLength;
+    return true;
+  }
+
+  take(key: string | undefined): Pixels | undefined {
+    const pixels = key === undefined ? undefined : this.pixels.get(key);
+    if (key !== undefined && pixels) {
+      this.pixels.delete(key);
+      this.bytes -= pixels.data.byteLength;
+    }
+    return pixels;
+  }
+
+  forget(prefix: string): void {
+    for (const key of [...this.pixels.keys()].filter((it) => it.startsWith(prefix))) this.take(key);
+  }
+}
