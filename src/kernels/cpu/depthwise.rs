@@ -167,6 +167,37 @@ impl Job<'_> {
         let s = self.s;
         let (top, d, first) = (s.padding[0], s.dilation[0], oy * s.stride[0]);
         let skipped = top.saturating_sub(first).div_ceil(d).min(s.kh);
+        let end = (top + s.h)
+            .saturating_sub(first)
+            .div_ceil(d)
+            .clamp(skipped, s.kh);
+        let line = (first + skipped * d).saturating_sub(top).min(s.h);
+        Taps {
+            x: &x[(line * pitch).min(x.len())..],
+            step: d * pitch,
+            rows: end - skipped,
+            w: &self.w[skipped * s.kw * self.quads..end * s.kw * self.quads],
+        }
+    }
+
+    /// `T` outputs of one row. Kernels of 3 and 5 columns at stride 1 and 2 have their loops unrolled.
+    fn row<const T: usize>(&self, taps: Taps<'_>, y: &mut [f32]) {
+        match (self.s.kw, self.s.stride[1], self.s.dilation[1]) {
+            (3, 1, 1) => self.unrolled::<3, 1, T>(taps, y),
+            (3, 2, 1) => self.unrolled::<3, 2, T>(taps, y),
+            (5, 1, 1) => self.unrolled::<5, 1, T>(taps, y),
+            (5, 2, 1) => self.unrolled::<5, 2, T>(taps, y),
+            _ => self.any::<T>(taps, y),
+        }
+    }
+
+    #[inline(never)]
+    fn unrolled<const KW: usize, const S: usize, const T: usize>(
+        &self,
+        taps: Taps<'_>,
+        y: &mut [f32],
+    ) {
+        let quads = self.quads;
         let end = match taps.rows {
             0 => 0,
             rows => (rows - 1) * taps.step + ((T - 1) * S + KW) * quads,
