@@ -1,6 +1,6 @@
 //! Convolution, NHWC: the tiled product over runs of a zero-padded image, without im2col.
 
-use super::gemm::{Epilogue, PackedB};
+use super::gemm::{Epilogue, PackedB, multiply_rows};
 use super::scratch::Scratch;
 use super::tile::{Block, Grid, K_BLOCK, Out, Rows, Walk, k_blocks, multiply};
 
@@ -166,8 +166,17 @@ pub(crate) fn conv2d(
 ) {
     debug_assert!(x.len() == s.n * s.x_len() && y.len() == s.n * s.y_len());
     if s.is_pointwise() {
-        let pixels = s.n * s.h * s.w;
-        return image(s, pixels, Grid::even(0, s.c), x, w, y, e);
+        let (cg, mg) = (s.c / s.groups, s.m / s.groups);
+        for (g, b) in w.groups.iter().enumerate() {
+            let x = &x[(g * cg).min(x.len())..];
+            let out = &mut Out {
+                y: &mut *y,
+                ld: s.m,
+                col: g * mg,
+            };
+            multiply_rows(s.n * s.h * s.w, x, s.c, b, e, out);
+        }
+        return;
     }
     let grid = Grid {
         base: 0,
@@ -180,21 +189,13 @@ pub(crate) fn conv2d(
         let x = padded(s, &x[i * s.x_len()..][..s.x_len()], &mut buffer);
         let residual = e.residual.map(|r| &r[i * s.y_len()..][..s.y_len()]);
         let y = &mut y[i * s.y_len()..][..s.y_len()];
-        image(s, s.oh * s.ow, grid, x, w, y, Epilogue { residual, ..e });
+        image(s, grid, x, w, y, Epilogue { residual, ..e });
     }
     scratch.give(buffer);
 }
 
-/// One padded image, or all pixels of a batch where the convolution is pointwise.
-fn image(
-    s: &ConvShape,
-    pixels: usize,
-    grid: Grid,
-    x: &[f32],
-    w: &PackedConv,
-    y: &mut [f32],
-    e: Epilogue<'_>,
-) {
+/// One padded image.
+fn image(s: &ConvShape, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>) {
     let (taps, len) = s.taps();
     let lines = (K_BLOCK / (taps.inner * len).max(1)).clamp(1, taps.outer.max(1));
     for (g, b) in w.groups.iter().enumerate() {
@@ -221,7 +222,7 @@ fn image(
                     e: e.at_block(last),
                 };
                 let col = g * (s.m / s.groups);
-                multiply(pixels, &a, block, &mut Out { y, ld: s.m, col });
+                multiply(s.oh * s.ow, &a, block, &mut Out { y, ld: s.m, col });
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Gradients of [`super::conv2d`].
 
 use super::conv2d::{ConvShape, padded, padded_buffer};
-use super::gemm::{Epilogue, PackedB};
+use super::gemm::{Epilogue, PackedB, multiply_rows};
 use super::scratch::Scratch;
-use super::tile::{Block, Columns, Grid, K_BLOCK, Out, Rows, Walk, k_blocks, multiply};
+use super::tile::{Block, Columns, K_BLOCK, Out, Walk, multiply};
 
 /// Floats of `dy · wᵀ` held at a time in [`conv2d_dx`].
 const DX_CHUNK: usize = 64 << 10;
@@ -34,12 +34,20 @@ pub(crate) fn conv2d_dx(
     for g in 0..s.groups {
         b.repack_transposed_strided(mg, taps, &w[g * mg..], s.m);
         if s.is_pointwise() {
-            let out = Out {
-                y: dx,
+            let mut out = Out {
+                y: &mut *dx,
                 ld: s.c,
                 col: g * cg,
             };
-            times_b(s.n * s.h * s.w, dy, g * mg, s.m, &b, out);
+            let pixels = s.n * s.h * s.w;
+            multiply_rows(
+                pixels,
+                &dy[(g * mg).min(dy.len())..],
+                s.m,
+                &b,
+                Epilogue::default(),
+                &mut out,
+            );
             continue;
         }
         for i in 0..s.n {
@@ -49,18 +57,19 @@ pub(crate) fn conv2d_dx(
             );
             for oy in (0..s.oh).step_by(lines) {
                 let rows = oy..s.oh.min(oy + lines);
-                let out = Out {
+                let mut out = Out {
                     y: &mut products,
                     ld: taps,
                     col: 0,
                 };
-                times_b(
+                let dy = &dy[oy * s.ow * s.m + g * mg..];
+                multiply_rows(
                     rows.len() * s.ow,
                     dy,
-                    oy * s.ow * s.m + g * mg,
                     s.m,
                     &b,
-                    out,
+                    Epilogue::default(),
+                    &mut out,
                 );
                 scatter(s, g, rows, &products, dx);
             }
@@ -68,26 +77,6 @@ pub(crate) fn conv2d_dx(
     }
     scratch.give(products);
     b.release(scratch);
-}
-
-/// `m` rows of `dy`, `step` apart from `base` on, times `b`.
-fn times_b(m: usize, dy: &[f32], base: usize, step: usize, b: &PackedB, mut out: Out<'_>) {
-    for ks in k_blocks(b.k, K_BLOCK) {
-        let grid = Grid::even(base + ks.start, step);
-        let a = Rows {
-            x: dy,
-            grid,
-            walk: Walk::ONE,
-            len: ks.len(),
-        };
-        let block = Block {
-            b,
-            k0: ks.start,
-            resume: ks.start > 0,
-            e: Epilogue::default(),
-        };
-        multiply(m, &a, block, &mut out);
-    }
 }
 
 /// Adds the products of output rows `rows`, `[pixel, kh, kw, c/groups]`, to the input pixels they belong to.

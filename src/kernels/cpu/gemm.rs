@@ -1,7 +1,7 @@
 //! Matrix products on packed right-hand sides.
 
 use super::scratch::Scratch;
-use super::tile::{Block, Columns, Grid, K_BLOCK, NR, Out, Rows, Walk, k_blocks, multiply};
+use super::tile::{Block, Columns, K_BLOCK, NR, Out, Plain, Walk, k_blocks, multiply};
 
 /// The right operand of `m×k · k×n`, in panels `[ceil(n/8)][k][8]`, zero-filled.
 #[derive(Clone, Debug, Default)]
@@ -120,11 +120,23 @@ pub(crate) struct Epilogue<'a> {
 /// `y[m×n] = a[m×k] · b`, all row-major.
 pub(crate) fn gemm(m: usize, a: &[f32], b: &PackedB, y: &mut [f32], e: Epilogue<'_>) {
     debug_assert!(a.len() == m * b.k && y.len() == m * b.n);
+    multiply_rows(m, a, b.k, b, e, &mut Out { y, ld: b.n, col: 0 });
+}
+
+/// `y = a · b` with rows of `a` that start `step` floats apart.
+pub(super) fn multiply_rows(
+    m: usize,
+    x: &[f32],
+    step: usize,
+    b: &PackedB,
+    e: Epilogue<'_>,
+    out: &mut Out<'_>,
+) {
     for ks in k_blocks(b.k, K_BLOCK) {
-        let lhs = Rows {
-            x: a,
-            grid: Grid::even(ks.start, b.k),
-            walk: Walk::ONE,
+        let a = Plain {
+            x,
+            base: ks.start,
+            step,
             len: ks.len(),
         };
         let last = ks.end == b.k;
@@ -134,14 +146,21 @@ pub(crate) fn gemm(m: usize, a: &[f32], b: &PackedB, y: &mut [f32], e: Epilogue<
             resume: ks.start > 0,
             e: e.at_block(last),
         };
-        multiply(m, &lhs, block, &mut Out { y, ld: b.n, col: 0 });
+        multiply(m, &a, block, out);
     }
 }
 
 impl<'a> Epilogue<'a> {
     /// The part for the last of several blocks of k, or for one before: bias and residual only start the first.
     pub(super) fn at_block(self, last: bool) -> Self {
-        if last { self } else { Self { clamp: None, ..self } }
+        if last {
+            self
+        } else {
+            Self {
+                clamp: None,
+                ..self
+            }
+        }
     }
 }
 
@@ -205,13 +224,12 @@ pub(crate) fn matmul(
                 out,
             );
         } else {
-            let grid = Grid::even(ks.start, k);
             multiply(
                 m,
-                &Rows {
+                &Plain {
                     x: a,
-                    grid,
-                    walk: Walk::ONE,
+                    base: ks.start,
+                    step: k,
                     len: ks.len(),
                 },
                 block,

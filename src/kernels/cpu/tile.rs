@@ -35,16 +35,6 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Rows `step` floats apart.
-    pub(super) fn even(base: usize, step: usize) -> Self {
-        Self {
-            base,
-            width: usize::MAX,
-            line_step: 0,
-            step,
-        }
-    }
-
     fn at(&self, i: usize) -> usize {
         self.base + i / self.width * self.line_step + i % self.width * self.step
     }
@@ -59,16 +49,6 @@ pub(super) struct Walk {
     pub(super) inner_step: usize,
 }
 
-impl Walk {
-    /// One place.
-    pub(super) const ONE: Self = Self {
-        outer: 1,
-        outer_step: 0,
-        inner: 1,
-        inner_step: 0,
-    };
-}
-
 /// The accumulators of `MR` rows and `NP` panels.
 type Acc<const MR: usize, const NP: usize> = [[[F32x4; 2]; NP]; MR];
 
@@ -77,13 +57,18 @@ pub(super) trait Lhs {
     /// k.
     fn depth(&self) -> usize;
 
-    /// Offset of a row.
-    fn at(&self, row: usize) -> usize;
+    /// What is known of `MR` rows before any panel.
+    type Rows<'a, const MR: usize>
+    where
+        Self: 'a;
 
-    /// `acc + A · b` for the rows at the given offsets, which follow each other; each panel has `depth` rows.
+    /// Rows `row..row + MR`.
+    fn rows<const MR: usize>(&self, row: usize) -> Self::Rows<'_, MR>;
+
+    /// `acc + rows · b`; each panel has `depth` rows.
     fn accumulate<const MR: usize, const NP: usize>(
         &self,
-        at: &[usize; MR],
+        rows: &Self::Rows<'_, MR>,
         b: [&[[f32; NR]]; NP],
         acc: Acc<MR, NP>,
     ) -> Acc<MR, NP>;
@@ -108,6 +93,44 @@ fn step<const MR: usize, const NP: usize>(
     }
 }
 
+/// A whose rows are `len` consecutive floats each, `step` apart from `base` on.
+pub(super) struct Plain<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) base: usize,
+    pub(super) step: usize,
+    pub(super) len: usize,
+}
+
+impl Lhs for Plain<'_> {
+    fn depth(&self) -> usize {
+        self.len
+    }
+
+    type Rows<'a, const MR: usize>
+        = [&'a [f32]; MR]
+    where
+        Self: 'a;
+
+    fn rows<const MR: usize>(&self, row: usize) -> [&[f32]; MR] {
+        from_fn(|r| &self.x[self.base + (row + r) * self.step..][..self.len])
+    }
+
+    #[inline(always)]
+    fn accumulate<const MR: usize, const NP: usize>(
+        &self,
+        rows: &[&[f32]; MR],
+        b: [&[[f32; NR]]; NP],
+        mut acc: Acc<MR, NP>,
+    ) -> Acc<MR, NP> {
+        let len = self.len;
+        let (a, b): ([_; MR], [_; NP]) = (rows.map(|a| &a[..len]), b.map(|b| &b[..len]));
+        for p in 0..len {
+            step(&mut acc, from_fn(|r| a[r][p]), from_fn(|q| &b[q][p]));
+        }
+        acc
+    }
+}
+
 /// A whose rows are runs of `len` consecutive floats at the places of `walk`.
 pub(super) struct Rows<'a> {
     pub(super) x: &'a [f32],
@@ -121,8 +144,13 @@ impl Lhs for Rows<'_> {
         self.walk.outer * self.walk.inner * self.len
     }
 
-    fn at(&self, row: usize) -> usize {
-        self.grid.at(row)
+    type Rows<'a, const MR: usize>
+        = [usize; MR]
+    where
+        Self: 'a;
+
+    fn rows<const MR: usize>(&self, row: usize) -> [usize; MR] {
+        from_fn(|r| self.grid.at(row + r))
     }
 
     #[inline(always)]
@@ -160,21 +188,26 @@ impl Lhs for Columns<'_> {
         self.walk.outer * self.walk.inner
     }
 
-    fn at(&self, row: usize) -> usize {
+    type Rows<'a, const MR: usize>
+        = usize
+    where
+        Self: 'a;
+
+    fn rows<const MR: usize>(&self, row: usize) -> usize {
         row
     }
 
     #[inline(always)]
     fn accumulate<const MR: usize, const NP: usize>(
         &self,
-        at: &[usize; MR],
+        row: &usize,
         b: [&[[f32; NR]]; NP],
         mut acc: Acc<MR, NP>,
     ) -> Acc<MR, NP> {
         let walk = self.walk;
         for outer in 0..walk.outer {
             let b: [&[[f32; NR]]; NP] = from_fn(|q| &b[q][outer * walk.inner..][..walk.inner]);
-            let mut place = at[0] + outer * walk.outer_step;
+            let mut place = row + outer * walk.outer_step;
             for p in 0..walk.inner {
                 let Some(a) = self.x.get(place..).and_then(|x| x.first_chunk::<MR>()) else {
                     return acc;
@@ -226,6 +259,7 @@ pub(super) fn multiply<L: Lhs>(m: usize, a: &L, block: Block<'_>, out: &mut Out<
     }
 }
 
+#[inline(never)]
 /// `MR` rows over a range of panels, `NP` panels at a time and the rest singly.
 fn sweep<L: Lhs, const MR: usize, const NP: usize>(
     a: &L,
@@ -234,17 +268,17 @@ fn sweep<L: Lhs, const MR: usize, const NP: usize>(
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
-    let at = from_fn(|r| a.at(row + r));
+    let rows = a.rows::<MR>(row);
     let whole = panels.end.min(block.b.n / NR);
-    while panels.start + NP <= whole {
-        whole_tile::<L, MR, NP>(a, &at, row, panels.start, block, out);
+    while NP > 1 && panels.start + NP <= whole {
+        whole_tile::<L, MR, NP>(a, &rows, row, panels.start, block, out);
         panels.start += NP;
     }
     for panel in panels.start..whole {
-        whole_tile::<L, MR, 1>(a, &at, row, panel, block, out);
+        whole_tile::<L, MR, 1>(a, &rows, row, panel, block, out);
     }
     if whole < panels.end {
-        narrow_tile::<L, MR>(a, &at, row, whole, block, out);
+        narrow_tile::<L, MR>(a, &rows, row, whole, block, out);
     }
 }
 
@@ -252,7 +286,7 @@ fn sweep<L: Lhs, const MR: usize, const NP: usize>(
 #[inline(always)]
 fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
     a: &L,
-    at: &[usize; MR],
+    rows: &L::Rows<'_, MR>,
     row: usize,
     panel: usize,
     block: Block<'_>,
@@ -268,14 +302,14 @@ fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
         clamp: block.e.clamp,
     };
     let b = from_fn(|q| &block.b.panel(panel + q)[block.k0..]);
-    tile::<L, MR, NP>(a, at, b, cell, &mut out.y[first..]);
+    tile::<L, MR, NP>(a, rows, b, cell, &mut out.y[first..]);
 }
 
 /// A tile of fewer than eight columns, by way of a buffer that has all.
 #[inline(never)]
 fn narrow_tile<L: Lhs, const MR: usize>(
     a: &L,
-    at: &[usize; MR],
+    rows: &L::Rows<'_, MR>,
     row: usize,
     panel: usize,
     block: Block<'_>,
@@ -283,17 +317,17 @@ fn narrow_tile<L: Lhs, const MR: usize>(
 ) {
     let column = out.col + panel * NR;
     let cols = block.b.n - panel * NR;
-    let rows = |r: usize| (row + r) * out.ld + column..(row + r) * out.ld + column + cols;
+    let line = |r: usize| (row + r) * out.ld + column..(row + r) * out.ld + column + cols;
     let (mut y, mut bias, mut residual) = ([[0.0; NR]; MR], [0.0; NR], [[0.0; NR]; MR]);
     if let Some(x) = block.e.bias {
         bias[..cols].copy_from_slice(&x[column..][..cols]);
     }
     for r in 0..MR {
         if block.resume {
-            y[r][..cols].copy_from_slice(&out.y[rows(r)]);
+            y[r][..cols].copy_from_slice(&out.y[line(r)]);
         }
         if let Some(x) = block.e.residual {
-            residual[r][..cols].copy_from_slice(&x[rows(r)]);
+            residual[r][..cols].copy_from_slice(&x[line(r)]);
         }
     }
     let cell = Cell {
@@ -304,9 +338,9 @@ fn narrow_tile<L: Lhs, const MR: usize>(
         clamp: block.e.clamp,
     };
     let b = [&block.b.panel(panel)[block.k0..]];
-    tile::<L, MR, 1>(a, at, b, cell, y.as_flattened_mut());
+    tile::<L, MR, 1>(a, rows, b, cell, y.as_flattened_mut());
     for r in 0..MR {
-        out.y[rows(r)].copy_from_slice(&y[r][..cols]);
+        out.y[line(r)].copy_from_slice(&y[r][..cols]);
     }
 }
 
@@ -319,10 +353,10 @@ struct Cell<'a> {
     clamp: Option<(f32, f32)>,
 }
 
-#[inline(never)]
+#[inline(always)]
 fn tile<L: Lhs, const MR: usize, const NP: usize>(
     a: &L,
-    at: &[usize; MR],
+    rows: &L::Rows<'_, MR>,
     b: [&[[f32; NR]]; NP],
     cell: Cell<'_>,
     y: &mut [f32],
@@ -331,7 +365,11 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
         Some(bias) if !cell.resume => [panels(bias).map(F32x4::load_pair); MR],
         _ => [[[F32x4::splat(0.0); 2]; NP]; MR],
     };
-    if let Some(x) = if cell.resume { Some(&*y) } else { cell.residual } {
+    if let Some(x) = if cell.resume {
+        Some(&*y)
+    } else {
+        cell.residual
+    } {
         for (r, acc) in acc.iter_mut().enumerate() {
             let x: [&[f32; NR]; NP] = panels(&x[r * cell.ld..]);
             for q in 0..NP {
@@ -341,7 +379,7 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
         }
     }
     let depth = a.depth();
-    let mut acc = a.accumulate(at, b.map(|b| &b[..depth]), acc);
+    let mut acc = a.accumulate(rows, b.map(|b| &b[..depth]), acc);
     if let Some((lo, hi)) = cell.clamp {
         let (lo, hi) = (F32x4::splat(lo), F32x4::splat(hi));
         acc = acc.map(|row| row.map(|pair| pair.map(|x| x.at_least(lo).at_most(hi))));
