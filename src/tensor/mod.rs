@@ -26,7 +26,7 @@ pub enum DType {
 }
 
 /// Type of a value in a graph: element type and shape, no data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorType {
     /// Element type.
     pub dtype: DType,

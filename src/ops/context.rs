@@ -1,0 +1,47 @@
+//! What an op's CPU evaluation gets to work with.
+
+use crate::kernels::cpu::{PackedB, PackedConv, Scratch};
+use crate::tensor::Shape;
+
+/// A value an op reads.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// Extent of each dimension.
+    pub shape: &'a Shape,
+    /// Elements, row-major.
+    pub data: &'a [f32],
+}
+
+/// Weights in the form a kernel reads.
+#[derive(Debug, Default)]
+pub enum Prepared {
+    /// Nothing was prepared.
+    #[default]
+    None,
+    /// Panels of a matrix.
+    Matrix(PackedB),
+    /// Panels of convolution filters.
+    Conv(PackedConv),
+}
+
+impl Prepared {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Matrix(b) => b.bytes(),
+            Self::Conv(w) => w.bytes(),
+        }
+    }
+}
+
+/// Memory and prepared weights of the step at work.
+#[derive(Debug)]
+pub struct CpuContext<'a> {
+    /// Buffers that kernels borrow and give back.
+    pub scratch: &'a mut Scratch,
+    /// The step's prepared weights.
+    pub prepared: &'a mut Prepared,
+    /// Whether `prepared` already holds the weights; otherwise they change from run to run and are packed anew.
+    pub fixed: bool,
+}

@@ -1,0 +1,97 @@
+#[cfg(any(test, feature = "conformance"))]
+use ndarray::ArrayD;
+use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "conformance"))]
+use super::Case;
+use super::attributes::expect_f32;
+use super::{Clamp, CpuContext, MatMul, Operator, Prepared, SumLike, View};
+use crate::error::{Error, OpError, Result, ensure_op};
+use crate::graph::{Graph, VertexId};
+use crate::kernels::cpu::{self, Epilogue, PackedB};
+use crate::tensor::TensorType;
+
+/// `y = x·w + b`. Inputs: `x` of `[m, k]`, `w` of `[k, n]`, then `b` of `[n]` if `bias`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dense {
+    /// Whether the third input is added per column.
+    pub bias: bool,
+    /// Interval the result is clamped to (fused by a rewrite).
+    pub clamp: Option<Clamp>,
+}
+
+impl Operator for Dense {
+    const NAME: &'static str = "dense";
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_f32(x, 2 + usize::from(self.bias))?;
+        ensure_op!(x[0].shape.rank() == 2, "takes rows of features [m, k], not {}", x[0].shape);
+        ensure_op!(x[1].shape.rank() == 2, "the matrix has 2 dimensions [k, n], not {}", x[1].shape);
+        let (m, k, n) = (x[0].shape[0], x[0].shape[1], x[1].shape[1]);
+        ensure_op!(x[1].shape[0] == k, "the matrix takes {} features, the input has {k}", x[1].shape[0]);
+        ensure_op!(!self.bias || *x[2].shape == [n], "the bias does not have {n} elements");
+        Ok(TensorType::f32([m, n]))
+    }
+
+    fn prepare(&self, x: &[&TensorType], values: &[Option<&[f32]>]) -> Prepared {
+        match values[1] {
+            Some(w) => Prepared::Matrix(PackedB::pack(x[1].shape[0], x[1].shape[1], w)),
+            None => Prepared::None,
+        }
+    }
+
+    fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
+        let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
+        match &mut *cx.prepared {
+            Prepared::Matrix(_) if cx.fixed => {}
+            Prepared::Matrix(b) => b.repack(k, n, x[1].data),
+            prepared => *prepared = Prepared::Matrix(PackedB::pack(k, n, x[1].data)),
+        }
+        let bias = self.bias.then(|| x[2].data);
+        if let Prepared::Matrix(w) = &*cx.prepared {
+            cpu::gemm(m, x[0].data, w, y, Epilogue { bias, residual: None, clamp: self.clamp.map(Clamp::bounds) });
+        }
+    }
+
+    fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
+        let vertex = g.get(v);
+        if self.clamp.is_some() {
+            let vertex = Some(vertex.name.clone());
+            return Err(Error::Internal { vertex, reason: "gradients are taken before fusion".into() });
+        }
+        let inputs = vertex.inputs.clone();
+        let dx = g.add_for(v, "dx", MatMul { trans_a: false, trans_b: true }, &[dy, inputs[1]])?;
+        let dw = g.add_for(v, "dw", MatMul { trans_a: true, trans_b: false }, &[inputs[0], dy])?;
+        let mut gradients = vec![Some(dx), Some(dw)];
+        if self.bias {
+            gradients.push(Some(g.add_for(v, "db", SumLike, &[dy, inputs[2]])?));
+        }
+        Ok(gradients)
+    }
+
+    fn macs(&self, x: &[&TensorType], y: &TensorType) -> u64 {
+        y.shape.len() as u64 * x[1].shape[0] as u64
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let dense = |bias, clamp| Self { bias, clamp };
+        vec![
+            Case::new(dense(false, None), [&[1, 1], &[1, 1]]),
+            Case::new(dense(true, None), [&[1, 37], &[37, 11], &[11]]),
+            Case::new(dense(true, None), [&[13, 64], &[64, 16], &[16]]),
+            Case::new(dense(true, Some(Clamp::RELU)), [&[7, 29], &[29, 5], &[5]]),
+        ]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        let (low, high) = self.clamp.map_or((f32::NEG_INFINITY, f32::INFINITY), Clamp::bounds);
+        let k = x[1].shape()[0];
+        ArrayD::from_shape_fn(vec![x[0].shape()[0], x[1].shape()[1]], |at| {
+            let bias = if self.bias { x[2][[at[1]]] } else { 0.0 };
+            let sum: f64 = (0..k).map(|k| x[0][[at[0], k]] * x[1][[k, at[1]]]).sum();
+            (sum + bias).clamp(f64::from(low), f64::from(high))
+        })
+    }
+}
