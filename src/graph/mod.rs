@@ -158,6 +158,14 @@ impl Graph {
         Ok(id)
     }
 
+    /// Turns a vertex into a constant that holds its value.
+    pub(crate) fn replace_by_constant(&mut self, id: VertexId, value: Arc<Tensor>) {
+        let vertex = self.get_mut(id);
+        vertex.op = Constant { ty: value.ty() }.into();
+        vertex.inputs.clear();
+        vertex.value = Some(value);
+    }
+
     /// The vertex of an id of this graph.
     pub fn get(&self, id: VertexId) -> &Vertex {
         &self.vertices[id.index()]

@@ -28,7 +28,16 @@ impl Graph {
         })
     }
 
-    /// Copies all vertices through `copy`, which gets the graph built so far, the old vertex and the new ids of its inputs.
+    /// The same graph with everything frozen: in inference no parameter changes, so all of them are constants.
+    #[must_use]
+    pub fn for_inference(&self) -> Self {
+        let mut graph = self.clone();
+        graph.vertices.iter_mut().for_each(|v| v.frozen = true);
+        graph
+    }
+
+    /// Copies all vertices through `copy`, which gets the graph built so far, the old vertex (with its old ids) and the new ids
+    /// of its inputs.
     pub(crate) fn rebuild(
         &self,
         mut copy: impl FnMut(&mut Graph, &Vertex, &[VertexId]) -> Result<VertexId>,

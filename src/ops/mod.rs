@@ -157,6 +157,14 @@ ops! {
 pub use parameter::Role;
 pub use reshape::Dim;
 
+/// Evaluates one op on its own, outside of any plan.
+pub fn evaluate(op: &Op, x: &[View<'_>], len: usize) -> Vec<f32> {
+    let (mut scratch, mut prepared) = (crate::kernels::cpu::Scratch::default(), Prepared::None);
+    let mut y = vec![0.0; len];
+    op.eval_cpu(&mut CpuContext { scratch: &mut scratch, prepared: &mut prepared, fixed: false }, x, &mut y);
+    y
+}
+
 impl Graph {
     /// Appends a vertex of a gradient rule, named after the vertex it belongs to.
     pub(crate) fn add_for(&mut self, v: VertexId, part: &str, op: impl Into<Op>, inputs: &[VertexId]) -> Result<VertexId> {

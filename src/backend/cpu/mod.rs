@@ -1,0 +1,126 @@
+//! Runs plans with the kernels of `kernels::cpu`, one step after the other.
+
+use crate::error::{Error, Result};
+use crate::kernels::cpu::Scratch;
+use crate::ops::{CpuContext, Prepared, View};
+use crate::plan::{Location, Plan, Step};
+
+/// A plan with its arena and prepared weights.
+#[derive(Debug)]
+pub struct CpuBackend {
+    plan: Plan,
+    slots: Vec<Vec<f32>>,
+    prepared: Vec<Weights>,
+    scratch: Scratch,
+}
+
+/// Prepared weights of a step, and whether they hold for every run.
+#[derive(Debug)]
+struct Weights {
+    prepared: Prepared,
+    fixed: bool,
+}
+
+impl CpuBackend {
+    /// Allocates the arena and packs all weights that no run changes.
+    pub fn new(plan: Plan) -> Result<Self> {
+        let mut slots: Vec<Vec<f32>> = plan.slots.iter().map(|&len| vec![0.0; len]).collect();
+        for (slot, value) in &plan.initial {
+            let value = value.as_f32().ok_or_else(|| Error::internal("a parameter is not f32"))?;
+            slots[*slot][..value.len()].copy_from_slice(value);
+        }
+        let prepared = plan.steps.iter().map(|step| prepare(&plan, step)).collect();
+        Ok(Self { plan, slots, prepared, scratch: Scratch::default() })
+    }
+
+    /// See [`super::Backend::write`].
+    pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let Ok(read) = self.plan.named(name) else { return Ok(()) };
+        let len = read.shape.len();
+        match read.at {
+            Location::Slot(slot) if len == values.len() => {
+                self.slots[slot][..len].copy_from_slice(values);
+                Ok(())
+            }
+            _ => Err(Error::Internal {
+                vertex: Some(name.to_owned()),
+                reason: format!("{} values were written to {}", values.len(), read.shape),
+            }),
+        }
+    }
+
+    /// See [`super::Backend::run`].
+    pub fn run(&mut self) {
+        for (step, weights) in self.plan.steps.iter().zip(&mut self.prepared) {
+            if step.op.updates() > 0 {
+                update(&self.plan, &mut self.slots, step);
+            } else {
+                let mut y = std::mem::take(&mut self.slots[step.writes]);
+                let mut cx =
+                    CpuContext { scratch: &mut self.scratch, prepared: &mut weights.prepared, fixed: weights.fixed };
+                step.op.eval_cpu(&mut cx, &views(&self.plan, &self.slots, step, 0), &mut y[..step.len]);
+                self.slots[step.writes] = y;
+            }
+        }
+    }
+
+    /// See [`super::Backend::read`].
+    pub fn read(&self, name: &str) -> Result<&[f32]> {
+        let read = self.plan.named(name)?;
+        Ok(elements(&self.plan, &self.slots, read.at, read.shape.len()))
+    }
+
+    /// The plan that runs here.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+fn prepare(plan: &Plan, step: &Step) -> Weights {
+    let types = step.types();
+    let values: Vec<Option<&[f32]>> = step
+        .reads
+        .iter()
+        .map(|r| match r.at {
+            Location::Constant(c) => plan.constants[c].as_f32(),
+            Location::Slot(_) => None,
+        })
+        .collect();
+    let prepared = step.op.prepare(&types.iter().collect::<Vec<_>>(), &values);
+    let fixed = !matches!(prepared, Prepared::None);
+    Weights { prepared, fixed }
+}
+
+fn elements<'a>(plan: &'a Plan, slots: &'a [Vec<f32>], at: Location, len: usize) -> &'a [f32] {
+    let all = match at {
+        Location::Constant(c) => plan.constants[c].as_f32().unwrap_or_default(),
+        Location::Slot(s) => slots[s].as_slice(),
+    };
+    // Empty where an op reads the shape alone and the slot is at work elsewhere.
+    all.get(..len).unwrap_or_default()
+}
+
+fn views<'a>(plan: &'a Plan, slots: &'a [Vec<f32>], step: &'a Step, skip: usize) -> Vec<View<'a>> {
+    let read = |(index, read): (usize, &'a crate::plan::Read)| {
+        let data = if step.reads_elements(index) { elements(plan, slots, read.at, read.shape.len()) } else { &[] };
+        View { shape: &read.shape, data }
+    };
+    step.reads.iter().enumerate().skip(skip).map(read).collect()
+}
+
+/// Takes the updated slots out of the arena while the others are read.
+fn update(plan: &Plan, slots: &mut [Vec<f32>], step: &Step) {
+    let updated = &step.reads[..step.op.updates()];
+    let mut taken: Vec<(usize, Vec<f32>)> = Vec::with_capacity(updated.len());
+    for read in updated {
+        if let Location::Slot(slot) = read.at {
+            taken.push((slot, std::mem::take(&mut slots[slot])));
+        }
+    }
+    let mut state: Vec<&mut [f32]> =
+        taken.iter_mut().zip(updated).map(|((_, data), read)| &mut data[..read.shape.len()]).collect();
+    step.op.update_cpu(&mut state, &views(plan, slots, step, updated.len()));
+    for (slot, data) in taken {
+        slots[slot] = data;
+    }
+}

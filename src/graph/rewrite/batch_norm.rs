@@ -1,0 +1,56 @@
+//! `bn(conv(x, w, b)) = conv(x, w·s, (b − mean)·s + beta)` with `s = gamma / √(var + ε)` per output channel,
+//! where weights and statistics are constant.
+
+use crate::error::Result;
+use crate::graph::{Graph, Vertex, VertexId};
+use crate::ops::{BatchNorm, Op};
+use crate::tensor::Tensor;
+
+/// Folds every constant batch norm that is the only reader of a convolution, depthwise convolution or dense layer.
+pub(super) fn fold(graph: &Graph) -> Result<Graph> {
+    let readers = graph.readers();
+    graph.rebuild(|new, vertex, inputs| {
+        if let Op::BatchNorm(bn) = &vertex.op
+            && readers[vertex.inputs[0].index()] == 1
+            && let Some(folded) = fold_one(new, vertex, bn, inputs)?
+        {
+            return Ok(folded);
+        }
+        new.add_like(vertex, vertex.op.clone(), inputs)
+    })
+}
+
+fn fold_one(g: &mut Graph, bn: &Vertex, op: &BatchNorm, inputs: &[VertexId]) -> Result<Option<VertexId>> {
+    let layer = g.get(inputs[0]).clone();
+    let Some((op_with_bias, has_bias)) = with_bias(&layer.op) else { return Ok(None) };
+    let values = |ids: &[VertexId]| -> Option<Vec<Vec<f32>>> {
+        let constant = |id: &VertexId| Some(g.get(*id)).filter(|v| v.is_constant())?.value.as_ref()?.as_f32().map(<[f32]>::to_vec);
+        ids.iter().map(constant).collect()
+    };
+    let (Some(stats), Some(weights)) = (values(&inputs[1..]), values(&layer.inputs[1..])) else { return Ok(None) };
+    let [gamma, beta, mean, variance] = stats.as_slice() else { return Ok(None) };
+
+    let channels = gamma.len();
+    let scale: Vec<f32> = gamma.iter().zip(variance).map(|(g, v)| g / (v + op.epsilon).sqrt()).collect();
+    let bias_of = |c: usize| if has_bias { weights[1][c] } else { 0.0 };
+    let bias: Vec<f32> = (0..channels).map(|c| (bias_of(c) - mean[c]) * scale[c] + beta[c]).collect();
+    // Output channels are the last dimension of every canonical weight.
+    let w: Vec<f32> = weights[0].iter().enumerate().map(|(i, w)| w * scale[i % channels]).collect();
+
+    let shape = g.get(layer.inputs[1]).ty.shape.clone();
+    let w = g.constant(g.free_name(&format!("{}/w", bn.name)), Tensor::f32(shape, w)?)?;
+    let b = g.constant(g.free_name(&format!("{}/b", bn.name)), Tensor::f32([channels], bias)?)?;
+    g.add_like(bn, op_with_bias, &[layer.inputs[0], w, b]).map(Some)
+}
+
+/// The op with a bias input, and whether it had one; `None` where nothing can be folded in.
+fn with_bias(op: &Op) -> Option<(Op, bool)> {
+    let mut op = op.clone();
+    let had = match &mut op {
+        Op::Conv2d(c) if c.clamp.is_none() && !c.residual => std::mem::replace(&mut c.bias, true),
+        Op::DepthwiseConv2d(c) if c.clamp.is_none() => std::mem::replace(&mut c.bias, true),
+        Op::Dense(d) if d.clamp.is_none() => std::mem::replace(&mut d.bias, true),
+        _ => return None,
+    };
+    Some((op, had))
+}

@@ -1,0 +1,175 @@
+//! From a graph to a list of steps over memory slots. A plan is immutable and made once per batch size; running it
+//! allocates nothing and looks up nothing by name.
+
+mod lifetime;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Vertex, VertexId};
+use crate::ops::Op;
+use crate::tensor::{Shape, Tensor, TensorType};
+
+/// Where a value lies while a plan runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location {
+    /// A stored value that no run changes.
+    Constant(usize),
+    /// A slot of the arena.
+    Slot(usize),
+}
+
+/// A value a step reads.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// Where it lies.
+    pub at: Location,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+/// One evaluation.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Name of the vertex.
+    pub vertex: String,
+    /// What is computed.
+    pub op: Op,
+    /// What it reads, in the op's order.
+    pub reads: Vec<Read>,
+    /// Slot it writes.
+    pub writes: usize,
+    /// Elements written.
+    pub len: usize,
+}
+
+/// Steps in order and the memory they need.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What runs, in order.
+    pub steps: Vec<Step>,
+    /// Elements of each slot.
+    pub slots: Vec<usize>,
+    /// Stored values, shared with the graph.
+    pub constants: Vec<Arc<Tensor>>,
+    /// First values of slots that outlive a run: trainable parameters.
+    pub initial: Vec<(usize, Arc<Tensor>)>,
+    /// Bytes of slots and constants.
+    pub peak_bytes: u64,
+    named: HashMap<String, Read>,
+}
+
+impl Plan {
+    /// Plans the computation of the graph's outputs. The graph is one that `rewrite::lower` made.
+    ///
+    /// # Errors
+    /// `over-budget` where slots and constants need more than `budget` bytes.
+    pub fn new(graph: &Graph, budget: Option<u64>) -> Result<Self> {
+        let assignment = lifetime::assign(graph)?;
+        let mut plan = Self {
+            steps: Vec::new(),
+            slots: assignment.slots,
+            constants: Vec::new(),
+            initial: Vec::new(),
+            peak_bytes: 0,
+            named: HashMap::new(),
+        };
+        let mut locations: Vec<Option<Location>> = vec![None; graph.len()];
+        for (id, vertex) in graph.iter() {
+            let location = plan.place(graph, id, vertex, assignment.slot_of[id.index()])?;
+            locations[id.index()] = Some(location);
+            if runs(vertex) {
+                plan.steps.push(step(graph, vertex, &locations, location)?);
+            }
+        }
+        let kept = graph.iter().filter(|(_, v)| matches!(v.op, Op::Input(_)) || v.is_trainable()).map(|(id, _)| id);
+        for id in kept.chain(graph.outputs().iter().copied()) {
+            let read = read(graph, id, &locations)?;
+            plan.named.insert(graph.get(id).name.clone(), read);
+        }
+        plan.account(budget)?;
+        Ok(plan)
+    }
+
+    fn place(&mut self, graph: &Graph, id: VertexId, vertex: &Vertex, slot: Option<usize>) -> Result<Location> {
+        match (slot, &vertex.value) {
+            (None, Some(value)) => {
+                self.constants.push(Arc::clone(value));
+                Ok(Location::Constant(self.constants.len() - 1))
+            }
+            (Some(slot), value) => {
+                if let Some(value) = value {
+                    self.initial.push((slot, Arc::clone(value)));
+                }
+                Ok(Location::Slot(slot))
+            }
+            (None, None) => Err(Error::Internal {
+                vertex: Some(graph.get(id).name.clone()),
+                reason: "the value has no place in memory".into(),
+            }),
+        }
+    }
+
+    fn account(&mut self, budget: Option<u64>) -> Result<()> {
+        let slots: u64 = self.slots.iter().map(|&len| len as u64 * 4).sum();
+        let constants: u64 = self.constants.iter().map(|t| t.bytes() as u64).sum();
+        self.peak_bytes = slots + constants;
+        match budget {
+            Some(budget) if self.peak_bytes > budget => Err(Error::OverBudget { needed: self.peak_bytes, budget }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Place and shape of an input, a trainable parameter or an output.
+    pub fn named(&self, name: &str) -> Result<&Read> {
+        self.named.get(name).ok_or_else(|| Error::Internal {
+            vertex: Some(name.to_owned()),
+            reason: "the plan has neither an input, a parameter nor an output of this name".into(),
+        })
+    }
+}
+
+/// Whether the vertex does anything at run time.
+fn runs(vertex: &Vertex) -> bool {
+    !(vertex.is_stored() || matches!(vertex.op, Op::Input(_)) || is_alias(&vertex.op))
+}
+
+/// Ops whose value is the elements of their first input under another shape.
+fn is_alias(op: &Op) -> bool {
+    matches!(op, Op::Reshape(_) | Op::ReshapeLike(_) | Op::Flatten(_) | Op::Dropout(_))
+}
+
+/// Inputs whose elements an op reads; the others it asks for their shape alone.
+fn reads_elements(op: &Op, index: usize) -> bool {
+    match op {
+        Op::SumLike(_) | Op::BroadcastLike(_) | Op::ReshapeLike(_) | Op::AvgPoolGrad(_) => index == 0,
+        Op::Conv2dInputGrad(_) | Op::DepthwiseConv2dInputGrad(_) => index < 2,
+        _ => true,
+    }
+}
+
+fn read(graph: &Graph, id: VertexId, locations: &[Option<Location>]) -> Result<Read> {
+    let at = locations[id.index()].ok_or_else(|| Error::internal("a value is read before it is placed"))?;
+    Ok(Read { at, shape: graph.get(id).ty.shape.clone() })
+}
+
+fn step(graph: &Graph, vertex: &Vertex, locations: &[Option<Location>], at: Location) -> Result<Step> {
+    let Location::Slot(writes) = at else {
+        return Err(Error::Internal { vertex: Some(vertex.name.clone()), reason: "a step writes a constant".into() });
+    };
+    let reads = vertex.inputs.iter().map(|i| read(graph, *i, locations)).collect::<Result<_>>()?;
+    Ok(Step { vertex: vertex.name.clone(), op: vertex.op.clone(), reads, writes, len: vertex.ty.shape.len() })
+}
+
+impl Step {
+    /// Types of what it reads.
+    pub fn types(&self) -> Vec<TensorType> {
+        self.reads.iter().map(|r| TensorType::f32(r.shape.clone())).collect()
+    }
+
+    /// Whether it reads the elements of input `index`, and not only its shape.
+    pub fn reads_elements(&self, index: usize) -> bool {
+        reads_elements(&self.op, index)
+    }
+}
