@@ -2,11 +2,13 @@
 
 mod cpu;
 mod probe;
+mod session;
 
 use crate::error::Result;
 use crate::plan::Plan;
 pub use cpu::CpuBackend;
 pub use probe::{Choice, choose};
+pub use session::Session;
 
 /// A plan with its memory on a device.
 #[derive(Debug)]

@@ -79,7 +79,9 @@ impl Plan {
         for (id, vertex) in graph.iter() {
             let location = plan.place(graph, id, vertex, assignment.slot_of[id.index()])?;
             locations[id.index()] = Some(location);
-            if runs(vertex) {
+            let first = vertex.inputs.first().and_then(|i| locations[i.index()]);
+            let aliases = is_alias(&vertex.op) && first == Some(location);
+            if !(vertex.is_stored() || matches!(vertex.op, Op::Input(_)) || aliases) {
                 plan.steps.push(step(graph, vertex, &locations, location)?);
             }
         }
@@ -128,11 +130,6 @@ impl Plan {
             reason: "the plan has neither an input, a parameter nor an output of this name".into(),
         })
     }
-}
-
-/// Whether the vertex does anything at run time.
-fn runs(vertex: &Vertex) -> bool {
-    !(vertex.is_stored() || matches!(vertex.op, Op::Input(_)) || is_alias(&vertex.op))
 }
 
 /// Ops whose value is the elements of their first input under another shape.
