@@ -1,10 +1,14 @@
 //! regraft: fine-tune pretrained vision models in the browser.
 
+pub mod backend;
 pub mod data;
 pub mod error;
 pub mod eval;
 pub mod formats;
+pub mod graph;
 pub(crate) mod kernels;
+pub mod ops;
+pub mod plan;
 pub mod tensor;
 
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 use super::Op;
 use crate::tensor::Shape;
 
-/// Shape and range of one input of a case; elements are drawn uniformly from the range.
+/// One input of a case; elements are drawn uniformly from the range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseInput {
     /// Extent of each dimension.
@@ -12,6 +12,8 @@ pub struct CaseInput {
     pub range: (f32, f32),
     /// Whether the op claims a gradient here.
     pub differentiable: bool,
+    /// An op and the inputs of the case whose value this input is, instead of being drawn.
+    pub value_of: Option<(Op, Vec<usize>)>,
 }
 
 /// An op with inputs to try.
@@ -26,7 +28,12 @@ pub struct Case {
 impl Case {
     /// Inputs of these shapes, elements in −1..1, all differentiable.
     pub fn new<const N: usize>(op: impl Into<Op>, shapes: [&[usize]; N]) -> Self {
-        let input = |s: &&[usize]| CaseInput { shape: Shape::from(*s), range: (-1.0, 1.0), differentiable: true };
+        let input = |s: &&[usize]| CaseInput {
+            shape: Shape::from(*s),
+            range: (-1.0, 1.0),
+            differentiable: true,
+            value_of: None,
+        };
         Self { op: op.into(), inputs: shapes.iter().map(input).collect() }
     }
 
@@ -41,6 +48,13 @@ impl Case {
     #[must_use]
     pub fn constant(mut self, index: usize) -> Self {
         self.inputs[index].differentiable = false;
+        self
+    }
+
+    /// Makes input `index` the value of `op` on earlier inputs.
+    #[must_use]
+    pub fn value_of(mut self, index: usize, op: impl Into<Op>, of: &[usize]) -> Self {
+        self.inputs[index].value_of = Some((op.into(), of.to_vec()));
         self
     }
 }

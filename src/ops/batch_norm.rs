@@ -1,0 +1,106 @@
+#[cfg(any(test, feature = "conformance"))]
+use ndarray::ArrayD;
+use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "conformance"))]
+use super::Case;
+use super::attributes::expect_f32;
+use super::max_pool::expect_nhwc;
+use super::{CpuContext, Layout, Multiply, Operator, SumLike, View};
+use crate::error::{OpError, Result, ensure_op};
+use crate::graph::{Graph, VertexId};
+use crate::kernels::cpu;
+use crate::tensor::{Shape, Tensor, TensorType};
+
+/// `y = (x − mean) / √(var + ε) · γ + β` per channel, with given statistics (Ioffe & Szegedy 2015, algorithm 2).
+///
+/// Inputs: `x`, an image batch or rows `[n, c]`, then γ, β, mean and variance of `[c]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchNorm {
+    /// ε, added to the variance; at least 0.
+    pub epsilon: f32,
+    /// Order of dimensions of an image batch.
+    pub layout: Layout,
+}
+
+impl BatchNorm {
+    fn channel_axis(&self, x: &Shape) -> Result<usize, OpError> {
+        match x.rank() {
+            2 => Ok(1),
+            4 => Ok(self.layout.channel_axis()),
+            _ => Err(OpError::new(format!("takes an image batch or rows [n, c], not {x}"))),
+        }
+    }
+}
+
+impl Operator for BatchNorm {
+    const NAME: &'static str = "batch_norm";
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_f32(x, 5)?;
+        ensure_op!(self.epsilon >= 0.0, "ε is {}, not at least 0", self.epsilon);
+        let c = x[0].shape[self.channel_axis(&x[0].shape)?];
+        for (name, ty) in ["γ", "β", "the mean", "the variance"].iter().zip(&x[1..]) {
+            ensure_op!(*ty.shape == [c], "{name} is {}, not [{c}]", ty.shape);
+        }
+        Ok(x[0].clone())
+    }
+
+    fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
+        debug_assert!(self.layout == Layout::Nhwc || x[0].shape.rank() == 2, "kernels read NHWC");
+        let [gamma, beta, mean, var] = [1, 2, 3, 4].map(|i| x[i].data);
+        let (rows, c) = x[0].shape.rows_cols();
+        let (mut scale, mut shift) = (cx.scratch.take(c), cx.scratch.take(c));
+        for i in 0..c {
+            let factor = f64::from(gamma[i]) / (f64::from(var[i]) + f64::from(self.epsilon)).sqrt();
+            scale[i] = factor as f32;
+            shift[i] = (f64::from(beta[i]) - f64::from(mean[i]) * factor) as f32;
+        }
+        cpu::channel_scale_shift(rows, c, x[0].data, &scale, &shift, y, None);
+        cx.scratch.give(scale);
+        cx.scratch.give(shift);
+    }
+
+    fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
+        let inputs = g.get(v).inputs.clone();
+        let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| inputs[i]);
+        if g.get(x).ty.shape.rank() == 4 {
+            expect_nhwc(self.layout, g, v)?;
+        }
+        let c = g.get(gamma).ty.shape.clone();
+        let zero = g.constant(g.free_name(&format!("{}/zero", g.get(v).name)), Tensor::zeros(c.clone()))?;
+        let ones = Tensor::f32(c.clone(), vec![1.0; c.len()])?;
+        let one = g.constant(g.free_name(&format!("{}/one", g.get(v).name)), ones)?;
+        // dx is dy scaled, and (x − mean) / √(var + ε) is x normalised: both are batch norms again.
+        let dx = g.add_for(v, "dx", self.clone(), &[dy, gamma, zero, zero, var])?;
+        let normalised = g.add_for(v, "normalised", self.clone(), &[x, one, zero, mean, var])?;
+        let weighted = g.add_for(v, "dy_normalised", Multiply, &[dy, normalised])?;
+        let dgamma = g.add_for(v, "dgamma", SumLike, &[weighted, gamma])?;
+        let dbeta = g.add_for(v, "dbeta", SumLike, &[dy, beta])?;
+        Ok(vec![Some(dx), Some(dgamma), Some(dbeta), None, None])
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let case = |epsilon, x: &[usize]| {
+            let c = &x[x.len() - 1..];
+            let case = Case::new(Self { epsilon, layout: Layout::Nhwc }, [x, c, c, c, c]);
+            case.range(4, 0.125, 2.0).constant(3).constant(4)
+        };
+        vec![
+            case(1e-5, &[1, 1, 1, 1]),
+            case(1e-3, &[2, 5, 3, 19]),
+            case(0.0, &[3, 4, 4, 8]),
+            case(1e-3, &[7, 37]),
+        ]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        let axis = self.channel_axis(&Shape::from(x[0].shape())).unwrap_or_else(|e| panic!("inferred shapes fit: {}", e.0));
+        ArrayD::from_shape_fn(x[0].raw_dim(), |at| {
+            let [gamma, beta, mean, var] = [1, 2, 3, 4].map(|i| x[i][[at[axis]]]);
+            (x[0][&at] - mean) / (var + f64::from(self.epsilon)).sqrt() * gamma + beta
+        })
+    }
+}

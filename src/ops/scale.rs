@@ -1,0 +1,46 @@
+#[cfg(any(test, feature = "conformance"))]
+use ndarray::ArrayD;
+use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "conformance"))]
+use super::Case;
+use super::attributes::expect_f32;
+use super::{CpuContext, Operator, View};
+use crate::error::{OpError, Result};
+use crate::graph::{Graph, VertexId};
+use crate::tensor::TensorType;
+
+/// `factor · x`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    /// The factor.
+    pub factor: f32,
+}
+
+impl Operator for Scale {
+    const NAME: &'static str = "scale";
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_f32(x, 1)?;
+        Ok(x[0].clone())
+    }
+
+    fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
+        y.iter_mut().zip(x[0].data).for_each(|(y, x)| *y = self.factor * x);
+    }
+
+    fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
+        Ok(vec![Some(g.add_for(v, "dx", self.clone(), &[dy])?)])
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let case = |factor, shape| Case::new(Self { factor }, [shape]);
+        vec![case(0.25, &[1]), case(-3.5, &[3, 37]), case(0.0, &[2, 3, 5])]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        &x[0] * f64::from(self.factor)
+    }
+}

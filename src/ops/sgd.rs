@@ -1,0 +1,53 @@
+#[cfg(any(test, feature = "conformance"))]
+use ndarray::ArrayD;
+use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "conformance"))]
+use super::Case;
+use super::attributes::expect_f32;
+use super::{CpuContext, Operator, View};
+use crate::error::{OpError, Result, ensure_op};
+use crate::kernels::cpu;
+use crate::tensor::TensorType;
+
+/// Gradient descent: `w' = w − rate · dw`. Inputs: `w`, updated in place, `dw`, and `rate` of one element.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sgd;
+
+/// Checks the inputs of an updater: `w`, its state, `dw`, all of one shape, then `rate` of one element.
+pub(super) fn expect_update(x: &[&TensorType], count: usize) -> Result<TensorType, OpError> {
+    expect_f32(x, count)?;
+    let w = &x[0].shape;
+    let other = x[1..count - 1].iter().find(|t| t.shape != *w);
+    ensure_op!(other.is_none(), "weights, state and gradient differ in shape");
+    ensure_op!(x[count - 1].shape.len() == 1, "the rate is {}, not one number", x[count - 1].shape);
+    Ok(x[0].clone())
+}
+
+impl Operator for Sgd {
+    const NAME: &'static str = "sgd";
+    const UPDATES: usize = 1;
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_update(x, 3)
+    }
+
+    fn eval_cpu(&self, _: &mut CpuContext<'_>, _: &[View<'_>], _: &mut [f32]) {}
+
+    fn update_cpu(&self, state: &mut [&mut [f32]], x: &[View<'_>]) {
+        if let [w] = state {
+            cpu::sgd(w, x[0].data, x[1].data[0]);
+        }
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let case = |shape| Case::new(Self, [shape, shape, &[1]]).range(2, 0.01, 1.0);
+        vec![case(&[1]), case(&[5, 7]), case(&[3, 3, 4, 8])]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        &x[0] - &x[1] * x[2][[0]]
+    }
+}

@@ -1,0 +1,114 @@
+#[cfg(any(test, feature = "conformance"))]
+use ndarray::ArrayD;
+use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "conformance"))]
+use super::Case;
+use super::attributes::expect_f32;
+use super::{CpuContext, Operator, View};
+use crate::error::{OpError, Result, ensure_op};
+use crate::graph::{Graph, VertexId};
+use crate::tensor::{Shape, TensorType};
+
+/// The dimensions in another order: dimension `i` of the value is `perm[i]` of `x` (ONNX operator spec, Transpose).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transpose {
+    /// A permutation of the dimensions.
+    pub perm: Vec<usize>,
+}
+
+impl Transpose {
+    /// The permutation that undoes this one.
+    pub fn inverse(&self) -> Self {
+        let mut perm = vec![0; self.perm.len()];
+        self.perm.iter().enumerate().for_each(|(to, &from)| perm[from] = to);
+        Self { perm }
+    }
+
+    /// Sizes `(count, rows, cols)` where this transposes each of `count` matrices, as NCHW to NHWC and back do.
+    fn matrices(&self, x: &Shape) -> Option<(usize, usize, usize)> {
+        let kept = self.perm.iter().enumerate().take_while(|(i, p)| i == *p).count();
+        let rest = &self.perm[kept..];
+        let turn = rest.first().map_or(0, |first| first - kept);
+        let rotates = rest.iter().enumerate().all(|(i, p)| *p == kept + (i + turn) % rest.len());
+        let (rows, cols) = x[kept..].split_at(turn);
+        rotates.then(|| (x[..kept].iter().product(), rows.iter().product(), cols.iter().product()))
+    }
+}
+
+/// Edge of the squares that are transposed at a time: 16 rows of 64 bytes stay in the first-level cache.
+const TILE: usize = 16;
+
+/// `y[cols×rows]` is the transpose of `x[rows×cols]`.
+pub(super) fn transpose_matrix(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
+    for r0 in (0..rows).step_by(TILE) {
+        let height = TILE.min(rows - r0);
+        for c0 in (0..cols).step_by(TILE) {
+            for c in c0..cols.min(c0 + TILE) {
+                let y = &mut y[c * rows + r0..][..height];
+                let column = x[r0 * cols + c..].iter().step_by(cols);
+                y.iter_mut().zip(column).for_each(|(y, x)| *y = *x);
+            }
+        }
+    }
+}
+
+impl Operator for Transpose {
+    const NAME: &'static str = "transpose";
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_f32(x, 1)?;
+        let shape = &x[0].shape;
+        let mut sorted = self.perm.clone();
+        sorted.sort_unstable();
+        ensure_op!(sorted.into_iter().eq(0..shape.rank()), "{:?} is no permutation of the dimensions of {shape}", self.perm);
+        Ok(TensorType::f32(self.perm.iter().map(|&d| shape[d]).collect::<Vec<_>>()))
+    }
+
+    fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
+        let shape = x[0].shape;
+        if let Some((count, rows, cols)) = self.matrices(shape) {
+            let len = rows * cols;
+            for i in 0..count {
+                transpose_matrix(rows, cols, &x[0].data[i * len..][..len], &mut y[i * len..][..len]);
+            }
+            return;
+        }
+        let stride = |d: usize| shape[d + 1..].iter().product::<usize>();
+        let Some((&last, outer)) = self.perm.split_last() else { return };
+        for (row, y) in y.chunks_exact_mut(shape[last].max(1)).enumerate() {
+            let mut rest = row;
+            let mut start = 0;
+            for &d in outer.iter().rev() {
+                start += rest % shape[d] * stride(d);
+                rest /= shape[d];
+            }
+            let run = x[0].data[start..].iter().step_by(stride(last).max(1));
+            y.iter_mut().zip(run).for_each(|(y, x)| *y = *x);
+        }
+    }
+
+    fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
+        Ok(vec![Some(g.add_for(v, "dx", self.inverse(), &[dy])?)])
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let case = |perm: &[usize], shape| Case::new(Self { perm: perm.to_vec() }, [shape]);
+        vec![
+            case(&[0], &[1]),
+            case(&[1, 0], &[33, 17]),
+            case(&[0, 2, 3, 1], &[2, 3, 5, 7]),
+            case(&[0, 3, 1, 2], &[2, 5, 7, 19]),
+            case(&[3, 2, 0, 1], &[3, 2, 5, 7]),
+            case(&[0, 2, 1, 3], &[2, 3, 4, 5]),
+            case(&[2, 1, 0], &[3, 4, 5]),
+            case(&[0, 1, 2], &[3, 4, 5]),
+        ]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        x[0].view().permuted_axes(self.perm.clone()).as_standard_layout().to_owned()
+    }
+}
