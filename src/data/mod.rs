@@ -1,1 +1,11 @@
-//! stub
+//! From pixels to batches: preprocessing, seeded randomness, splits, cached features.
+
+mod image;
+mod preprocessing;
+mod rng;
+mod split;
+
+pub use image::Image;
+pub use preprocessing::{ChannelOrder, Fit, Preprocessing, PreprocessingPatch, Resample, Size};
+pub use rng::{Rng, Stream};
+pub use split::{Split, balanced, folds, sorted_labels, split};
