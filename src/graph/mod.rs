@@ -119,6 +119,7 @@ impl Graph {
         }
         let inputs: Vec<&TensorType> = vertex.inputs.iter().map(|&i| &self.get(i).ty).collect();
         let inferred = vertex.op.infer(&inputs).and_then(|ty| match ty.shape.checked_len() {
+            Some(0) => Err(crate::error::OpError::new(format!("the value {} has no elements", ty.shape))),
             Some(len) if len <= MAX_ELEMENTS => Ok(ty),
             _ => Err(crate::error::OpError::new(format!("the value {} is too large", ty.shape))),
         });
