@@ -60,7 +60,7 @@ impl Average<'_> {
             return;
         }
         let scale = |cells: &mut [f32], factor: f32| cells.iter_mut().for_each(|y| *y *= factor);
-        for image in y.chunks_exact_mut((s.oh * s.ow * s.c).max(1)) {
+        for image in y.chunks_exact_mut(s.oh * s.ow * s.c) {
             scale(&mut image[(s.oh - 1) * s.ow * s.c..], row);
             image.chunks_exact_mut(s.ow * s.c).for_each(|line| scale(&mut line[(s.ow - 1) * s.c..], column));
         }

@@ -28,7 +28,7 @@ impl Operator for BroadcastLike {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let (from, to) = (x[0].shape, x[1].shape);
         let cols = to.rows_cols().1;
-        for (row, y) in y.chunks_exact_mut(cols.max(1)).enumerate() {
+        for (row, y) in y.chunks_exact_mut(cols).enumerate() {
             let x = &x[0].data[row_offset(row, from, to)..];
             match from.last() {
                 Some(&last) if last == cols => y.copy_from_slice(&x[..cols]),
@@ -109,7 +109,7 @@ pub(super) fn zip_broadcast(a: View<'_>, b: View<'_>, y: &mut [f32], f: fn(&[f32
         return debug_assert!(false, "inferred shapes fit");
     };
     let cols = shape.rows_cols().1;
-    for (row, y) in y.chunks_exact_mut(cols.max(1)).enumerate() {
+    for (row, y) in y.chunks_exact_mut(cols).enumerate() {
         let a_row = &a.data[row_offset(row, a.shape, &shape)..];
         let b_row = &b.data[row_offset(row, b.shape, &shape)..];
         let is_whole = |s: &Shape| s.last() == Some(&cols);

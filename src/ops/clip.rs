@@ -75,7 +75,9 @@ impl Operator for ClipGrad {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        vec![Case::new(Self { clamp: Clamp { min: Some(-0.5), max: Some(0.5) } }, [&[2, 3, 11], &[2, 3, 11]])]
+        let case = |clamp, shape| Case::new(Self { clamp }, [shape, shape]);
+        let clamp = Clamp { min: Some(-0.5), max: Some(0.5) };
+        vec![case(clamp, &[1]), case(clamp, &[2, 3, 11]), case(Clamp::RELU, &[37]).range(0, 0.0, 0.0)]
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -38,10 +38,10 @@ impl Operator for Concat {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let outer: usize = x[0].shape[..self.axis].iter().product();
-        let stride = y.len() / outer.max(1);
+        let stride = y.len() / outer;
         let mut start = 0;
         for x in x {
-            let run = x.data.len() / outer.max(1);
+            let run = x.data.len() / outer;
             for i in 0..outer {
                 y[i * stride + start..][..run].copy_from_slice(&x.data[i * run..][..run]);
             }

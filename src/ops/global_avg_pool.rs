@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 use super::{BroadcastLike, CpuContext, Layout, Operator, Scale, View, split_nhwc};
-use crate::error::{OpError, Result, ensure_op};
+use crate::error::{OpError, Result};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu;
 use crate::tensor::TensorType;
@@ -23,8 +23,7 @@ impl Operator for GlobalAvgPool {
 
     fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
         expect_f32(x, 1)?;
-        let [n, h, w, c] = self.layout.sizes(&x[0].shape)?;
-        ensure_op!(h > 0 && w > 0, "there is no mean of {h}×{w} cells");
+        let [n, _, _, c] = self.layout.sizes(&x[0].shape)?;
         Ok(TensorType::f32(self.layout.shape([n, 1, 1, c])))
     }
 
@@ -36,7 +35,7 @@ impl Operator for GlobalAvgPool {
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
         let x = g.get(v).inputs[0];
-        let cells = g.get(x).ty.shape.len() / g.get(v).ty.shape.len().max(1);
+        let cells = g.get(x).ty.shape.len() / g.get(v).ty.shape.len();
         let share = g.add_for(v, "share", Scale { factor: 1.0 / cells as f32 }, &[dy])?;
         Ok(vec![Some(g.add_for(v, "dx", BroadcastLike, &[share, x])?)])
     }

@@ -34,7 +34,7 @@ pub trait Operator {
         Prepared::None
     }
 
-    /// Computes `y` from `x`. Shapes are those `infer` accepted; every element of `y` is written.
+    /// Computes `y` from `x`. Shapes are those `infer` accepted, none of them empty; every element of `y` is written.
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]);
 
     /// Updates the first [`Operator::UPDATES`] inputs in place; `x` holds the others.
@@ -73,6 +73,9 @@ macro_rules! ops {
         $($(impl From<$op> for Op { fn from(op: $op) -> Self { Self::$op(op) } })+)+
 
         impl Op {
+            /// Names of all ops.
+            pub const NAMES: &'static [&'static str] = &[$($($op::NAME,)+)+];
+
             /// Name shown to users and in errors.
             pub fn name(&self) -> &'static str {
                 match self { $($(Self::$op(_) => $op::NAME,)+)+ }

@@ -56,7 +56,7 @@ impl Operator for Pad {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         y.fill(self.value);
         let cols = x[0].shape.rows_cols().1;
-        for (row, data) in x[0].data.chunks_exact(cols.max(1)).enumerate() {
+        for (row, data) in x[0].data.chunks_exact(cols).enumerate() {
             y[self.row_offset(row, x[0].shape)..][..cols].copy_from_slice(data);
         }
     }

@@ -39,7 +39,7 @@ impl Operator for Slice {
         let shape = x[0].shape;
         let inner: usize = shape[self.axis + 1..].iter().product();
         let (run, stride) = (self.len * inner, shape[self.axis] * inner);
-        for (i, y) in y.chunks_exact_mut(run.max(1)).enumerate() {
+        for (i, y) in y.chunks_exact_mut(run).enumerate() {
             y.copy_from_slice(&x[0].data[i * stride + self.start * inner..][..run]);
         }
     }

@@ -31,11 +31,11 @@ impl Operator for SumLike {
         let (from, to) = (x[0].shape, x[1].shape);
         let kept = to.iter().skip_while(|&&d| d == 1).count();
         if kept > 0 && from[from.rank() - kept..] == to[to.rank() - kept..] {
-            return cpu::sum_rows(x[0].data.len() / y.len().max(1), y.len(), x[0].data, y);
+            return cpu::sum_rows(x[0].data.len() / y.len(), y.len(), x[0].data, y);
         }
         y.fill(0.0);
         let cols = from.rows_cols().1;
-        for (row, x) in x[0].data.chunks_exact(cols.max(1)).enumerate() {
+        for (row, x) in x[0].data.chunks_exact(cols).enumerate() {
             let y = &mut y[row_offset(row, to, from)..];
             match to.last() {
                 Some(&last) if last == cols => y.iter_mut().zip(x).for_each(|(y, x)| *y += x),

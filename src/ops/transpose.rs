@@ -76,14 +76,14 @@ impl Operator for Transpose {
         }
         let stride = |d: usize| shape[d + 1..].iter().product::<usize>();
         let Some((&last, outer)) = self.perm.split_last() else { return };
-        for (row, y) in y.chunks_exact_mut(shape[last].max(1)).enumerate() {
+        for (row, y) in y.chunks_exact_mut(shape[last]).enumerate() {
             let mut rest = row;
             let mut start = 0;
             for &d in outer.iter().rev() {
                 start += rest % shape[d] * stride(d);
                 rest /= shape[d];
             }
-            let run = x[0].data[start..].iter().step_by(stride(last).max(1));
+            let run = x[0].data[start..].iter().step_by(stride(last));
             y.iter_mut().zip(run).for_each(|(y, x)| *y = *x);
         }
     }
