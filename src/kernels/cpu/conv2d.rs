@@ -126,7 +126,7 @@ pub(super) fn padded<'a>(s: &ConvShape, image: &'a [f32], buffer: &'a mut [f32])
 
 /// Weights of a convolution in panels, one matrix a group.
 #[derive(Clone, Debug)]
-pub(crate) struct PackedConv {
+pub struct PackedConv {
     groups: Vec<PackedB>,
 }
 

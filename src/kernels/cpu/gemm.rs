@@ -5,7 +5,7 @@ use super::tile::{Block, Columns, K_BLOCK, NR, Out, Plain, Walk, k_blocks, multi
 
 /// The right operand of `m×k · k×n`, in panels `[ceil(n/8)][k][8]`, zero-filled.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PackedB {
+pub struct PackedB {
     pub(crate) k: usize,
     pub(crate) n: usize,
     data: Vec<f32>,

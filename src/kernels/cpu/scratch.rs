@@ -1,8 +1,8 @@
 //! Working memory that kernels borrow instead of allocating.
 
 /// A pool of buffers; after the first run of a plan it allocates nothing more.
-#[derive(Default)]
-pub(crate) struct Scratch {
+#[derive(Debug, Default)]
+pub struct Scratch {
     free: Vec<Vec<f32>>,
 }
 
