@@ -10,6 +10,9 @@ pub(crate) mod kernels;
 pub mod ops;
 pub mod plan;
 pub mod tensor;
+pub mod train;
+pub mod transfer;
+pub mod zoo;
 
 pub use error::{Error, Result};
 pub use tensor::Tensor;

@@ -1,0 +1,5 @@
+//! Training: updaters and the loop over cached features.
+
+mod updater;
+
+pub use updater::Updater;
