@@ -1,13 +1,29 @@
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
 import { fileURLToPath } from 'node:url';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-/** The demo page, built to a folder that works from any static host and any sub-path. */
-export default defineConfig({
+/**
+ * What the built page may do, so that a host without headers is as strict as one with them. The engine needs
+ * 'wasm-unsafe-eval' and nothing else; photos and previews are blobs. Left out of the dev server, which injects inline styles.
+ */
+const POLICY = [
+  "default-src 'self'", "script-src 'self' 'wasm-unsafe-eval'", "style-src 'self'", "img-src 'self' blob: data:", "connect-src 'self' blob:",
+  "object-src 'none'", "base-uri 'none'", "form-action 'none'",
+].join('; ');
+
+const contentSecurityPolicy: Plugin = {
+  name: 'content-security-policy',
+  apply: 'build',
+  transformIndexHtml: () => [{ tag: 'meta', attrs: { 'http-equiv': 'Content-Security-Policy', content: POLICY }, injectTo: 'head-prepend' }],
+};
+
+/** The demo page, built to a folder that works from any static host and any sub-path. `--mode fake` puts a pretence engine under it, for work on the page alone. */
+export default defineConfig(({ mode }) => ({
   root: here('demo'),
   base: './',
-  resolve: { alias: { regraft: here('dist/index.js') } },
+  resolve: { alias: { regraft: here(mode === 'fake' ? 'e2e/fake-engine.ts' : 'dist/index.js') } },
+  plugins: [contentSecurityPolicy],
   worker: { format: 'es' },
-  build: { outDir: here('../target/site'), emptyOutDir: true, target: 'es2022' },
-});
+  build: { outDir: here(mode === 'fake' ? '../target/site-fake' : '../target/site'), emptyOutDir: true, target: 'es2022' },
+}));

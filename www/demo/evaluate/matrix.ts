@@ -1,0 +1,27 @@
+import type { Evaluation } from 'regraft';
+import { h } from '../ui/dom';
+import { count } from '../ui/format';
+
+/** More columns than this stand too close for labels side by side. */
+const MANY = 7;
+
+/** Rows are what a photo shows, columns what the network said. Colour is share of the row; the number is always there. */
+export function confusionMatrix({ labels, confusionMatrix: matrix }: Evaluation): HTMLElement {
+  const columns = labels.map((label) => h('th', { scope: 'col' }, h('span', {}, label)));
+  const rows = matrix.map((row, actual) => {
+    const total = row.reduce((a, b) => a + b, 0);
+    const label = labels[actual] ?? '';
+    return h('tr', {}, h('th', { scope: 'row' }, label), ...row.map((n, predicted) => matrixCell(n, total, actual === predicted, `${count(n, 'photo')} of ${label} taken for ${labels[predicted] ?? ''}`)));
+  });
+  return h('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Confusion matrix' },
+    h('table', { class: labels.length > MANY ? 'confusion many' : 'confusion' },
+      h('caption', {}, 'What was taken for what', h('span', { class: 'muted' }, ' rows: what it is, columns: what the network said')),
+      h('thead', {}, h('tr', {}, h('td', {}), ...columns)),
+      h('tbody', {}, ...rows)));
+}
+
+function matrixCell(n: number, total: number, right: boolean, title: string): HTMLElement {
+  const cell = h('td', { class: n === 0 ? 'none' : right ? 'right' : 'wrong', title }, String(n));
+  cell.style.setProperty('--share', String(n / Math.max(1, total)));
+  return cell;
+}
