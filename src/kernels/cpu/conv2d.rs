@@ -1,8 +1,9 @@
 //! Convolution, NHWC: the tiled product over runs of a zero-padded image, without im2col.
 
 use super::gemm::{Epilogue, PackedB, multiply_rows};
+use super::lhs::{Grid, Rows, Walk};
 use super::scratch::Scratch;
-use super::tile::{Block, Grid, K_BLOCK, Out, Rows, Walk, k_blocks, multiply};
+use super::tile::{Block, K_BLOCK, Out, k_blocks, multiply};
 
 /// Sizes of a convolution of `n×h×w×c` to `n×oh×ow×m`.
 ///
@@ -49,6 +50,11 @@ impl ConvShape {
         (self.w + self.padding[1] + self.padding[3]) * self.c
     }
 
+    /// Floats of one padded image.
+    pub(super) fn padded_len(&self) -> usize {
+        (self.h + self.padding[0] + self.padding[2]) * self.padded_line()
+    }
+
     /// Input row under tap `ky` of output row `oy`, if it is not padding.
     pub(super) fn input_row(&self, oy: usize, ky: usize) -> Option<usize> {
         (oy * self.stride[0] + ky * self.dilation[0])
@@ -90,37 +96,31 @@ impl ConvShape {
     }
 }
 
-/// Copies `image` into `padded` with the zero border of `s`.
-pub(super) fn pad(s: &ConvShape, image: &[f32], padded: &mut [f32]) {
-    let [top, left, ..] = s.padding;
-    let line = s.padded_line();
-    padded.fill(0.0);
-    for (row, x) in padded
-        .chunks_exact_mut(line)
-        .skip(top)
-        .zip(image.chunks_exact(s.w * s.c))
-    {
-        row[left * s.c..][..x.len()].copy_from_slice(x);
-    }
-}
-
-/// A buffer for [`pad`], or an empty one where nothing is padded.
-pub(super) fn padded_buffer(s: &ConvShape, scratch: &mut Scratch) -> Vec<f32> {
-    let [top, _, bottom, _] = s.padding;
-    let len = if s.padding == [0; 4] {
+/// A buffer for [`padded`] copies of some images, or an empty one where nothing is padded.
+pub(super) fn padded_buffer(s: &ConvShape, images: usize, scratch: &mut Scratch) -> Vec<f32> {
+    scratch.take(if s.padding == [0; 4] {
         0
     } else {
-        (s.h + top + bottom) * s.padded_line()
-    };
-    scratch.take(len)
+        images * s.padded_len()
+    })
 }
 
-/// `image`, padded into `buffer` where `s` asks for it.
-pub(super) fn padded<'a>(s: &ConvShape, image: &'a [f32], buffer: &'a mut [f32]) -> &'a [f32] {
-    if s.padding == [0; 4] {
-        return image;
+/// `images` with the zero border of `s`: a copy in `buffer` where there is one.
+pub(super) fn padded<'a>(s: &ConvShape, images: &'a [f32], buffer: &'a mut [f32]) -> &'a [f32] {
+    if s.padding == [0; 4] || images.is_empty() {
+        return images;
     }
-    pad(s, image, buffer);
+    let [top, left, ..] = s.padding;
+    for (image, copy) in images
+        .chunks_exact(s.x_len())
+        .zip(buffer.chunks_exact_mut(s.padded_len()))
+    {
+        copy.fill(0.0);
+        let lines = copy.chunks_exact_mut(s.padded_line()).skip(top);
+        for (line, x) in lines.zip(image.chunks_exact(s.w * s.c)) {
+            line[left * s.c..][..x.len()].copy_from_slice(x);
+        }
+    }
     buffer
 }
 
@@ -184,7 +184,7 @@ pub(crate) fn conv2d(
         line_step: s.stride[0] * s.padded_line(),
         step: s.stride[1] * s.c,
     };
-    let mut buffer = padded_buffer(s, scratch);
+    let mut buffer = padded_buffer(s, 1, scratch);
     for i in 0..s.n {
         let x = padded(s, &x[i * s.x_len()..][..s.x_len()], &mut buffer);
         let residual = e.residual.map(|r| &r[i * s.y_len()..][..s.y_len()]);
@@ -208,7 +208,7 @@ fn image(s: &ConvShape, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e:
             for run in k_blocks(len, longest) {
                 let base = g * (s.c / s.groups) + ky * taps.outer_step + run.start;
                 let k0 = ky * taps.inner * len + run.start;
-                let a = Rows {
+                let mut a = Rows {
                     x,
                     grid: Grid { base, ..grid },
                     walk,
@@ -222,7 +222,7 @@ fn image(s: &ConvShape, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e:
                     e: e.at_block(last),
                 };
                 let col = g * (s.m / s.groups);
-                multiply(s.oh * s.ow, &a, block, &mut Out { y, ld: s.m, col });
+                multiply(s.oh * s.ow, &mut a, block, &mut Out { y, ld: s.m, col });
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use super::conv2d::{ConvShape, padded, padded_buffer};
 use super::gemm::{Epilogue, PackedB, multiply_rows};
+use super::lhs::{Columns, Walk};
 use super::scratch::Scratch;
-use super::tile::{Block, Columns, K_BLOCK, Out, Walk, multiply};
+use super::tile::{Block, K_BLOCK, Out, multiply};
 
 /// Floats of `dy · wᵀ` held at a time in [`conv2d_dx`].
 const DX_CHUNK: usize = 64 << 10;
@@ -119,60 +120,94 @@ pub(crate) fn conv2d_dw(
     if s.n == 0 {
         return dw.fill(0.0);
     }
-    let (taps, len) = s.taps();
-    let mg = s.m / s.groups;
+    let pixels = s.oh * s.ow;
+    // Several small images at a time, or some lines of a large one.
+    let images = (K_BLOCK / pixels.max(1)).clamp(1, s.n);
     let lines = (K_BLOCK / s.ow.max(1)).clamp(1, s.oh.max(1));
-    let mut buffer = padded_buffer(s, scratch);
-    let mut b = PackedB::borrow(scratch, s.oh * s.ow, mg);
-    for i in 0..s.n {
-        let x = padded(s, &x[i * s.x_len()..][..s.x_len()], &mut buffer);
+    let mut copies = padded_buffer(s, images, scratch);
+    let mut rows = scratch.take(Columns::buffer_len(images * lines * s.ow));
+    let mut b = PackedB::borrow(scratch, images * pixels, s.m / s.groups);
+    for first in (0..s.n).step_by(images) {
+        let images = images.min(s.n - first);
+        let x = padded(
+            s,
+            &x[first * s.x_len()..][..images * s.x_len()],
+            &mut copies,
+        );
+        let dy = &dy[first * s.y_len()..][..images * s.y_len()];
         for g in 0..s.groups {
             b.repack_strided(
-                s.oh * s.ow,
-                mg,
-                &dy[i * s.y_len()..][..s.y_len()][g * mg..],
+                images * pixels,
+                s.m / s.groups,
+                &dy[g * (s.m / s.groups)..],
                 s.m,
             );
             for oy in (0..s.oh).step_by(lines) {
-                let walk = Walk {
-                    outer: lines.min(s.oh - oy),
-                    outer_step: s.stride[0] * s.padded_line(),
-                    inner: s.ow,
-                    inner_step: s.stride[1] * s.c,
-                };
+                let lines = lines.min(s.oh - oy);
                 let block = Block {
                     b: &b,
                     k0: oy * s.ow,
-                    resume: i + oy > 0,
+                    resume: first + oy > 0,
                     e: Epilogue::default(),
                 };
-                for tap in 0..taps.outer * taps.inner {
-                    let (ky, kx) = (tap / taps.inner, tap % taps.inner);
-                    let start = g * (s.c / s.groups)
-                        + oy * walk.outer_step
-                        + ky * taps.outer_step
-                        + kx * taps.inner_step;
-                    let dw = &mut dw[tap * len * s.m..][..len * s.m];
-                    let out = &mut Out {
-                        y: dw,
-                        ld: s.m,
-                        col: g * mg,
-                    };
-                    multiply(
-                        len,
-                        &Columns {
-                            x: &x[start..],
-                            walk,
-                        },
-                        block,
-                        out,
-                    );
-                }
+                dw_lines(s, g, oy, lines, images, x, block, dw, &mut rows);
             }
         }
     }
     b.release(scratch);
-    scratch.give(buffer);
+    scratch.give(rows);
+    scratch.give(copies);
+}
+
+/// What output lines `oy..oy + lines` of some padded images give to the weights of group `g`.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the innermost part of one loop nest"
+)]
+fn dw_lines(
+    s: &ConvShape,
+    g: usize,
+    oy: usize,
+    lines: usize,
+    images: usize,
+    x: &[f32],
+    block: Block<'_>,
+    dw: &mut [f32],
+    buffer: &mut [f32],
+) {
+    let (taps, len) = s.taps();
+    let walk = Walk {
+        outer: lines,
+        outer_step: s.stride[0] * s.padded_line(),
+        inner: s.ow,
+        inner_step: s.stride[1] * s.c,
+    };
+    for tap in 0..taps.outer * taps.inner {
+        let (ky, kx) = (tap / taps.inner, tap % taps.inner);
+        let start = g * (s.c / s.groups)
+            + oy * walk.outer_step
+            + ky * taps.outer_step
+            + kx * taps.inner_step;
+        let x = &x[start..];
+        let mut a = Columns {
+            x,
+            images,
+            image_step: s.padded_len(),
+            walk,
+            buffer,
+        };
+        let y = &mut dw[tap * len * s.m..][..len * s.m];
+        multiply(
+            len,
+            &mut a,
+            block,
+            &mut Out {
+                y,
+                ld: s.m,
+                col: g * (s.m / s.groups),
+            },
+        );
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Matrix products on packed right-hand sides.
 
+use super::lhs::{Columns, Plain, Walk};
 use super::scratch::Scratch;
-use super::tile::{Block, Columns, K_BLOCK, NR, Out, Plain, Walk, k_blocks, multiply};
+use super::tile::{Block, K_BLOCK, NR, Out, k_blocks, multiply};
 
 /// The right operand of `m×k · k×n`, in panels `[ceil(n/8)][k][8]`, zero-filled.
 #[derive(Clone, Debug, Default)]
@@ -133,7 +134,7 @@ pub(super) fn multiply_rows(
     out: &mut Out<'_>,
 ) {
     for ks in k_blocks(b.k, K_BLOCK) {
-        let a = Plain {
+        let mut a = Plain {
             x,
             base: ks.start,
             step,
@@ -146,7 +147,7 @@ pub(super) fn multiply_rows(
             resume: ks.start > 0,
             e: e.at_block(last),
         };
-        multiply(m, &a, block, out);
+        multiply(m, &mut a, block, out);
     }
 }
 
@@ -199,11 +200,17 @@ pub(crate) fn matmul(
     } else {
         packed.repack(k, n, b);
     }
+    let mut buffer = scratch.take(if trans_a {
+        Columns::buffer_len(k.min(K_BLOCK))
+    } else {
+        0
+    });
     for ks in k_blocks(k, K_BLOCK) {
+        let resume = accumulate || ks.start > 0;
         let block = Block {
             b: &packed,
             k0: ks.start,
-            resume: accumulate || ks.start > 0,
+            resume,
             e: Epilogue::default(),
         };
         let out = &mut Out { y, ld: n, col: 0 };
@@ -214,11 +221,15 @@ pub(crate) fn matmul(
                 inner: ks.len(),
                 inner_step: m,
             };
+            let x = &a[ks.start * m..];
             multiply(
                 m,
-                &Columns {
-                    x: &a[ks.start * m..],
+                &mut Columns {
+                    x,
+                    images: 1,
+                    image_step: 0,
                     walk,
+                    buffer: &mut buffer,
                 },
                 block,
                 out,
@@ -226,7 +237,7 @@ pub(crate) fn matmul(
         } else {
             multiply(
                 m,
-                &Plain {
+                &mut Plain {
                     x: a,
                     base: ks.start,
                     step: k,
@@ -237,6 +248,7 @@ pub(crate) fn matmul(
             );
         }
     }
+    scratch.give(buffer);
     packed.release(scratch);
 }
 

@@ -9,6 +9,7 @@ mod conv2d_grad;
 mod depthwise;
 mod elementwise;
 mod gemm;
+mod lhs;
 mod math;
 mod pool;
 mod reduce;

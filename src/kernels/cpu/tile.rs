@@ -1,19 +1,19 @@
 //! The register-tiled product under every dense kernel: `MR` rows of A times panels of eight columns of B.
 //!
-//! A is never copied: its rows are runs inside an NHWC tensor ([`Rows`]) or its columns are ([`Columns`], the
-//! transposed A of weight gradients). Every output element is one chain of `acc + a·b` over k in ascending order,
+//! Every output element is one chain of `acc + a·b` over k in ascending order,
 //! whatever the tile, so tiling cannot change a result.
 
 use core::array::from_fn;
 use core::ops::Range;
 
 use super::gemm::{Epilogue, PackedB};
+use super::lhs::{Acc, Lhs};
 use super::simd::F32x4;
 
 /// Columns in a panel of B.
 pub(super) const NR: usize = 8;
 /// Rows in the largest tile: 12 accumulators, two B vectors and one A value fill the 15 registers V8 hands out.
-const MAX_MR: usize = 6;
+pub(super) const MAX_MR: usize = 6;
 /// Bytes of B that one sweep over the rows of A may touch, so that they stay in the second-level cache.
 const B_BLOCK_BYTES: usize = 768 << 10;
 /// Longest k range worth one pass: six rows of A and a panel of B then share the first-level cache.
@@ -23,201 +23,6 @@ pub(super) const K_BLOCK: usize = 768;
 pub(super) fn k_blocks(k: usize, longest: usize) -> impl Iterator<Item = Range<usize>> {
     let blocks = k.div_ceil(longest).max(1);
     (0..blocks).map(move |i| k * i / blocks..k * (i + 1) / blocks)
-}
-
-/// Offsets of the rows of A: row `i` starts at `base + i / width · line_step + i % width · step`.
-#[derive(Clone, Copy)]
-pub(super) struct Grid {
-    pub(super) base: usize,
-    pub(super) width: usize,
-    pub(super) line_step: usize,
-    pub(super) step: usize,
-}
-
-impl Grid {
-    fn at(&self, i: usize) -> usize {
-        self.base + i / self.width * self.line_step + i % self.width * self.step
-    }
-}
-
-/// `outer × inner` places, a step apart in each direction.
-#[derive(Clone, Copy)]
-pub(super) struct Walk {
-    pub(super) outer: usize,
-    pub(super) outer_step: usize,
-    pub(super) inner: usize,
-    pub(super) inner_step: usize,
-}
-
-/// The accumulators of `MR` rows and `NP` panels.
-type Acc<const MR: usize, const NP: usize> = [[[F32x4; 2]; NP]; MR];
-
-/// A left operand, `m×k`.
-pub(super) trait Lhs {
-    /// k.
-    fn depth(&self) -> usize;
-
-    /// What is known of `MR` rows before any panel.
-    type Rows<'a, const MR: usize>
-    where
-        Self: 'a;
-
-    /// Rows `row..row + MR`.
-    fn rows<const MR: usize>(&self, row: usize) -> Self::Rows<'_, MR>;
-
-    /// `acc + rows · b`; each panel has `depth` rows.
-    fn accumulate<const MR: usize, const NP: usize>(
-        &self,
-        rows: &Self::Rows<'_, MR>,
-        b: [&[[f32; NR]]; NP],
-        acc: Acc<MR, NP>,
-    ) -> Acc<MR, NP>;
-}
-
-/// One step over k.
-#[inline(always)]
-fn step<const MR: usize, const NP: usize>(
-    acc: &mut Acc<MR, NP>,
-    a: [f32; MR],
-    b: [&[f32; NR]; NP],
-) {
-    let b = b.map(F32x4::load_pair);
-    for r in 0..MR {
-        let a = F32x4::splat(a[r]);
-        for q in 0..NP {
-            acc[r][q] = [
-                a.mul_add(b[q][0], acc[r][q][0]),
-                a.mul_add(b[q][1], acc[r][q][1]),
-            ];
-        }
-    }
-}
-
-/// A whose rows are `len` consecutive floats each, `step` apart from `base` on.
-pub(super) struct Plain<'a> {
-    pub(super) x: &'a [f32],
-    pub(super) base: usize,
-    pub(super) step: usize,
-    pub(super) len: usize,
-}
-
-impl Lhs for Plain<'_> {
-    fn depth(&self) -> usize {
-        self.len
-    }
-
-    type Rows<'a, const MR: usize>
-        = [&'a [f32]; MR]
-    where
-        Self: 'a;
-
-    fn rows<const MR: usize>(&self, row: usize) -> [&[f32]; MR] {
-        from_fn(|r| &self.x[self.base + (row + r) * self.step..][..self.len])
-    }
-
-    #[inline(always)]
-    fn accumulate<const MR: usize, const NP: usize>(
-        &self,
-        rows: &[&[f32]; MR],
-        b: [&[[f32; NR]]; NP],
-        mut acc: Acc<MR, NP>,
-    ) -> Acc<MR, NP> {
-        let len = self.len;
-        let (a, b): ([_; MR], [_; NP]) = (rows.map(|a| &a[..len]), b.map(|b| &b[..len]));
-        for p in 0..len {
-            step(&mut acc, from_fn(|r| a[r][p]), from_fn(|q| &b[q][p]));
-        }
-        acc
-    }
-}
-
-/// A whose rows are runs of `len` consecutive floats at the places of `walk`.
-pub(super) struct Rows<'a> {
-    pub(super) x: &'a [f32],
-    pub(super) grid: Grid,
-    pub(super) walk: Walk,
-    pub(super) len: usize,
-}
-
-impl Lhs for Rows<'_> {
-    fn depth(&self) -> usize {
-        self.walk.outer * self.walk.inner * self.len
-    }
-
-    type Rows<'a, const MR: usize>
-        = [usize; MR]
-    where
-        Self: 'a;
-
-    fn rows<const MR: usize>(&self, row: usize) -> [usize; MR] {
-        from_fn(|r| self.grid.at(row + r))
-    }
-
-    #[inline(always)]
-    fn accumulate<const MR: usize, const NP: usize>(
-        &self,
-        at: &[usize; MR],
-        b: [&[[f32; NR]]; NP],
-        mut acc: Acc<MR, NP>,
-    ) -> Acc<MR, NP> {
-        let (walk, len) = (self.walk, self.len);
-        let mut k = 0;
-        for outer in 0..walk.outer {
-            for inner in 0..walk.inner {
-                let skip = outer * walk.outer_step + inner * walk.inner_step;
-                let a: [&[f32]; MR] = from_fn(|r| &self.x[at[r] + skip..][..len]);
-                let b: [&[[f32; NR]]; NP] = from_fn(|q| &b[q][k..][..len]);
-                for p in 0..len {
-                    step(&mut acc, from_fn(|r| a[r][p]), from_fn(|q| &b[q][p]));
-                }
-                k += len;
-            }
-        }
-        acc
-    }
-}
-
-/// A whose columns are runs: element (row, k) lies `row` floats behind place k of `walk`.
-pub(super) struct Columns<'a> {
-    pub(super) x: &'a [f32],
-    pub(super) walk: Walk,
-}
-
-impl Lhs for Columns<'_> {
-    fn depth(&self) -> usize {
-        self.walk.outer * self.walk.inner
-    }
-
-    type Rows<'a, const MR: usize>
-        = usize
-    where
-        Self: 'a;
-
-    fn rows<const MR: usize>(&self, row: usize) -> usize {
-        row
-    }
-
-    #[inline(always)]
-    fn accumulate<const MR: usize, const NP: usize>(
-        &self,
-        row: &usize,
-        b: [&[[f32; NR]]; NP],
-        mut acc: Acc<MR, NP>,
-    ) -> Acc<MR, NP> {
-        let walk = self.walk;
-        for outer in 0..walk.outer {
-            let b: [&[[f32; NR]]; NP] = from_fn(|q| &b[q][outer * walk.inner..][..walk.inner]);
-            let mut place = row + outer * walk.outer_step;
-            for p in 0..walk.inner {
-                let Some(a) = self.x.get(place..).and_then(|x| x.first_chunk::<MR>()) else {
-                    return acc;
-                };
-                step(&mut acc, *a, from_fn(|q| &b[q][p]));
-                place += walk.inner_step;
-            }
-        }
-        acc
-    }
 }
 
 /// Rows `k0..k0 + depth` of `b`, and what the sums start from and end with.
@@ -238,7 +43,7 @@ pub(super) struct Out<'a> {
 }
 
 /// `y[m×n] = A · b`, or `y += A · b` where the block resumes.
-pub(super) fn multiply<L: Lhs>(m: usize, a: &L, block: Block<'_>, out: &mut Out<'_>) {
+pub(super) fn multiply<L: Lhs>(m: usize, a: &mut L, block: Block<'_>, out: &mut Out<'_>) {
     let panels = block.b.n.div_ceil(NR);
     let step = (B_BLOCK_BYTES / (NR * size_of::<f32>() * a.depth().max(1))).max(1);
     let tiles = m.div_ceil(MAX_MR);
@@ -249,7 +54,7 @@ pub(super) fn multiply<L: Lhs>(m: usize, a: &L, block: Block<'_>, out: &mut Out<
             let (row, end) = (m * tile / tiles, m * (tile + 1) / tiles);
             match end - row {
                 1 => sweep::<L, 1, 6>(a, row, range.clone(), block, out),
-                2 => sweep::<L, 2, 3>(a, row, range.clone(), block, out),
+                2 => sweep::<L, 2, 2>(a, row, range.clone(), block, out),
                 3 => sweep::<L, 3, 1>(a, row, range.clone(), block, out),
                 4 => sweep::<L, 4, 1>(a, row, range.clone(), block, out),
                 5 => sweep::<L, 5, 1>(a, row, range.clone(), block, out),
@@ -259,36 +64,37 @@ pub(super) fn multiply<L: Lhs>(m: usize, a: &L, block: Block<'_>, out: &mut Out<
     }
 }
 
-#[inline(never)]
 /// `MR` rows over a range of panels, `NP` panels at a time and the rest singly.
+#[inline(never)]
 fn sweep<L: Lhs, const MR: usize, const NP: usize>(
-    a: &L,
+    a: &mut L,
     row: usize,
     mut panels: Range<usize>,
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
+    let ks = block.k0..block.k0 + a.depth();
     let rows = a.rows::<MR>(row);
     let whole = panels.end.min(block.b.n / NR);
     while NP > 1 && panels.start + NP <= whole {
-        whole_tile::<L, MR, NP>(a, &rows, row, panels.start, block, out);
+        whole_tile::<L, MR, NP>(&rows, row, panels.start, &ks, block, out);
         panels.start += NP;
     }
     for panel in panels.start..whole {
-        whole_tile::<L, MR, 1>(a, &rows, row, panel, block, out);
+        whole_tile::<L, MR, 1>(&rows, row, panel, &ks, block, out);
     }
     if whole < panels.end {
-        narrow_tile::<L, MR>(a, &rows, row, whole, block, out);
+        narrow_tile::<L, MR>(&rows, row, whole, &ks, block, out);
     }
 }
 
 /// A tile with all its columns.
 #[inline(always)]
 fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
-    a: &L,
     rows: &L::Rows<'_, MR>,
     row: usize,
     panel: usize,
+    ks: &Range<usize>,
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
@@ -301,17 +107,17 @@ fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
         residual: block.e.residual.map(|residual| &residual[first..]),
         clamp: block.e.clamp,
     };
-    let b = from_fn(|q| &block.b.panel(panel + q)[block.k0..]);
-    tile::<L, MR, NP>(a, rows, b, cell, &mut out.y[first..]);
+    let b = from_fn(|q| &block.b.panel(panel + q)[ks.clone()]);
+    tile::<L, MR, NP>(rows, b, cell, &mut out.y[first..]);
 }
 
 /// A tile of fewer than eight columns, by way of a buffer that has all.
 #[inline(never)]
 fn narrow_tile<L: Lhs, const MR: usize>(
-    a: &L,
     rows: &L::Rows<'_, MR>,
     row: usize,
     panel: usize,
+    ks: &Range<usize>,
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
@@ -337,8 +143,8 @@ fn narrow_tile<L: Lhs, const MR: usize>(
         residual: block.e.residual.map(|_| residual.as_flattened()),
         clamp: block.e.clamp,
     };
-    let b = [&block.b.panel(panel)[block.k0..]];
-    tile::<L, MR, 1>(a, rows, b, cell, y.as_flattened_mut());
+    let b = [&block.b.panel(panel)[ks.clone()]];
+    tile::<L, MR, 1>(rows, b, cell, y.as_flattened_mut());
     for r in 0..MR {
         out.y[line(r)].copy_from_slice(&y[r][..cols]);
     }
@@ -355,7 +161,6 @@ struct Cell<'a> {
 
 #[inline(always)]
 fn tile<L: Lhs, const MR: usize, const NP: usize>(
-    a: &L,
     rows: &L::Rows<'_, MR>,
     b: [&[[f32; NR]]; NP],
     cell: Cell<'_>,
@@ -378,8 +183,7 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
             }
         }
     }
-    let depth = a.depth();
-    let mut acc = a.accumulate(rows, b.map(|b| &b[..depth]), acc);
+    let mut acc = L::accumulate(rows, b, acc);
     if let Some((lo, hi)) = cell.clamp {
         let (lo, hi) = (F32x4::splat(lo), F32x4::splat(hi));
         acc = acc.map(|row| row.map(|pair| pair.map(|x| x.at_least(lo).at_most(hi))));
