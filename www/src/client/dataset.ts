@@ -115,6 +115,7 @@ export async function readDataset(session: Session, samples: Iterable<Sample> | 
     if (underWay.size >= 2 * session.threads) await Promise.race(underWay);
   }
   await Promise.all(underWay);
+  if (!Array.isArray(samples)) meter.report(done, {}, true);
 
   const names = labels ?? distinct(read.map(({ label }) => label)).sort();
   const labelAt = positions(names);

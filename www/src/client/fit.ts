@@ -24,7 +24,7 @@ export async function fitModel({ session, model, at }: ModelTarget, data: Data, 
       validation: held.validation && dataRef(session, held.validation),
     }, { signal, onProgress, resolvesOnAbort: true });
   } finally {
-    for (const part of held.parts) void part.dispose();
+    await Promise.all(held.parts.map((part) => part.dispose()));
   }
 }
 

@@ -37,13 +37,14 @@ export async function featurize(
 }
 
 async function addMissing(
-  { pool, stores, reserve }: FeaturizeContext, { model, at }: Trunk, key: string, samples: SampleRef, rows: Rows, caller: Caller,
+  context: FeaturizeContext, { model, at }: Trunk, key: string, samples: SampleRef, rows: Rows, caller: Caller,
 ): Promise<void> {
   const missing = [...new Set(samples.indices)].filter((index) => !rows.byImage.has(index));
   if (missing.length === 0) return;
+  const { pool, stores } = context;
   let kept: Uint8Array | undefined;
   const bytes = (): Uint8Array => (kept ??= model.trunk(at));
-  reserve(missing.length * rowBytes(model, at) + pool.size * bytes().byteLength);
+  context.reserve(missing.length * rowBytes(model, at) + pool.size * bytes().byteLength);
 
   const meter = new Meter('featurize', missing.length, caller.progress);
   // One image that fails ends the work on the others.

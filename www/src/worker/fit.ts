@@ -26,12 +26,13 @@ export async function fit(
 
 async function run(trainer: WasmTrainer, signal: AbortSignal, progress: (p: Progress) => void): Promise<History['stoppedBy']> {
   let meter: Meter | undefined;
-  while (!signal.aborted) {
+  for (;;) {
+    await nextTask();
+    if (signal.aborted) break;
     const status = trainer.run(SLICE_MS);
     meter ??= new Meter('train', status.iterations, progress);
     meter.report(status.iteration, measured(status), status.epochEnded || status.finished);
     if (status.finished) return status.stoppedBy ?? 'epochs';
-    await nextTask();
   }
   if (isDisposed(signal)) throw signal.reason;
   return 'aborted';

@@ -13,7 +13,9 @@ export interface TrunkRef { key: string; bytes(): Uint8Array }
 
 type Job = { kind: 'check' } | { kind: 'pixels' } | { kind: 'featurize'; trunk: TrunkRef };
 interface Task {
-  job: Job; ref: ImageRef; signal: AbortSignal; attempts: number;
+  job: Job; ref: ImageRef; attempts: number;
+  /** Looked at when the task's turn comes. */
+  signal: AbortSignal;
   resolve(value: unknown): void; reject(error: unknown): void;
 }
 interface Worker {
@@ -77,11 +79,9 @@ export class TrunkPool {
   }
 
   private submit(job: Job, ref: ImageRef, signal: AbortSignal): Promise<unknown> {
-    if (signal.aborted) return Promise.reject(signal.reason);
     return new Promise<unknown>((resolve, reject) => {
       const keeper = this.workers.find((it) => ref.key !== undefined && it.id === this.keptBy.get(ref.key));
       (keeper?.queue ?? this.queue).push({ job, ref, signal, attempts: 0, resolve, reject });
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
       this.pump();
     });
   }
@@ -97,7 +97,8 @@ export class TrunkPool {
       if (!free || free.underWay >= IN_FLIGHT) return;
       const task = this.next(free);
       if (!task) return;
-      if (!task.signal.aborted) void this.run(free, task);
+      if (task.signal.aborted) task.reject(task.signal.reason);
+      else void this.run(free, task);
     }
   }
 

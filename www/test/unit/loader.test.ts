@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { chooseBackend } from '../../src/backend.js';
+import { chooseBuild, wasmUrl } from '../../src/loader.js';
+
+test('the probes are modules, and this machine has SIMD', () => {
+  const probes: Uint8Array<ArrayBuffer>[] = [];
+  chooseBuild((bytes) => { probes.push(bytes); return probes.length === 2; });
+  assert.equal(probes.length, 2);
+  // Node 20 has plain SIMD; whether it knows relaxed SIMD depends on its version.
+  assert.equal(WebAssembly.validate(probes[1]!), true);
+  const spoiled = Uint8Array.from(probes[1]!);
+  spoiled[spoiled.length - 2] = 255;
+  assert.equal(WebAssembly.validate(spoiled), false);
+});
+
+test('the newest build that validates is taken', () => {
+  assert.equal(chooseBuild(() => true), 'relaxed-simd');
+  let calls = 0;
+  assert.equal(chooseBuild(() => ++calls === 2), 'simd128');
+  assert.throws(() => chooseBuild(() => false), { name: 'RegraftError' });
+});
+
+test('wasm lies beside the module, or in the folder asked for', () => {
+  assert.match(wasmUrl('simd128').href, /\/wasm\/simd128\/regraft_bg\.wasm$/);
+  assert.match(wasmUrl('relaxed-simd').href, /\/wasm\/relaxed-simd\/regraft_bg\.wasm$/);
+  for (const folder of ['https://host/a/wasm', 'https://host/a/wasm/', 'https://host/a/wasm?v=1']) {
+    assert.equal(wasmUrl('simd128', new URL(folder)).href, 'https://host/a/wasm/simd128/regraft_bg.wasm');
+  }
+});
+
+test('the backend is the CPU, and a GPU cannot be had', () => {
+  assert.equal(chooseBackend().backend, 'cpu');
+  assert.match(chooseBackend('auto').reason, /WebGPU/);
+  assert.throws(() => chooseBackend('webgpu'), { code: 'no-gpu' });
+  assert.throws(() => chooseBackend('cuda' as 'cpu'), { code: 'bad-option' });
+});
