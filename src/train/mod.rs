@@ -1,5 +1,11 @@
-//! Training: updaters and the loop over cached features.
+//! Training: updaters, the step as one plan, and the loop over cached features.
 
+mod options;
+mod program;
+mod trainer;
 mod updater;
 
+pub use options::{EpochRecord, FitOptions, IterationRecord, StoppedBy};
+pub use program::Parameters;
+pub use trainer::{History, Status, Trainer};
 pub use updater::Updater;

@@ -1,0 +1,212 @@
+//! A model: a graph with what belongs to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::builder::{apply, freeze};
+use super::classifier::{ClassifierOptions, classifier};
+use super::config::{Edit, FineTuneConfiguration};
+use crate::backend::Session;
+use crate::data::Preprocessing;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Split};
+use crate::tensor::Tensor;
+use crate::train::{FitOptions, Parameters};
+
+/// A network with its labels, preprocessing and learning configuration.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The network, as its source names and lays it out.
+    pub graph: Graph,
+    /// Names of the classes, in the order of the first output's columns.
+    pub labels: Option<Vec<String>>,
+    /// How an image becomes the network's input.
+    pub preprocessing: Preprocessing,
+    /// Settings for training.
+    pub configuration: FineTuneConfiguration,
+    /// Parameters that the edits which made this model drew anew.
+    pub reinitialized: Vec<String>,
+    /// Where the network came from, copied into exports.
+    pub provenance: BTreeMap<String, String>,
+}
+
+/// Type of an input or output as the API shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TensorInfo {
+    /// Name of the vertex.
+    pub name: String,
+    /// Shape in the source's layout; `None` for the batch.
+    pub shape: Vec<Option<usize>>,
+    /// Element type, always `f32` at present.
+    pub dtype: String,
+}
+
+impl Model {
+    /// A copy with the edits applied; this model stays as it is.
+    ///
+    /// # Errors
+    /// As [`apply`]; `bad-option` where labels do not fit the first output.
+    pub fn edited(&self, edits: &[Edit]) -> Result<Self> {
+        let edited = apply(&self.graph, edits)?;
+        let width = classes(&edited.graph);
+        let labels = match edited.labels {
+            Some(labels) => Some(labels),
+            None => self.labels.clone().filter(|labels| width == Some(labels.len())),
+        };
+        let mut model = Self {
+            graph: edited.graph,
+            labels: None,
+            configuration: edited.configuration.unwrap_or_else(|| self.configuration.clone()),
+            reinitialized: edited.reinitialized,
+            preprocessing: self.preprocessing.clone(),
+            provenance: self.provenance.clone(),
+        };
+        model.set_labels(labels)?;
+        Ok(model)
+    }
+
+    /// A copy that is frozen up to a feature and has a new softmax head for the labels.
+    pub fn classifier(&self, options: &ClassifierOptions) -> Result<Self> {
+        let graph = classifier(&self.graph, options)?;
+        let seed = options.seed.or(self.configuration.seed);
+        let kept = |name: &str| self.graph.find(name);
+        let is_new = |name: &str, value: &Option<Arc<Tensor>>| kept(name).is_none_or(|id| self.graph.get(id).value != *value);
+        let reinitialized = graph
+            .iter()
+            .filter(|(_, v)| v.is_stored() && is_new(&v.name, &v.value))
+            .map(|(_, v)| v.name.clone())
+            .collect();
+        Ok(Self {
+            graph,
+            labels: Some(options.labels.clone()),
+            configuration: FineTuneConfiguration { seed, ..self.configuration.clone() },
+            reinitialized,
+            preprocessing: self.preprocessing.clone(),
+            provenance: self.provenance.clone(),
+        })
+    }
+
+    /// Sets the labels; they are as many as the first output has columns.
+    pub(crate) fn set_labels(&mut self, labels: Option<Vec<String>>) -> Result<()> {
+        if let (Some(labels), Some(width)) = (&labels, classes(&self.graph))
+            && labels.len() != width
+        {
+            let reason = format!("{} labels were given, the output has {width} columns", labels.len());
+            return Err(Error::option("labels", reason));
+        }
+        self.labels = labels;
+        Ok(())
+    }
+
+    /// Cut at the given vertices, or at the model's own frozen set; a model with nothing frozen is all trunk.
+    pub fn split(&self, at: Option<&[String]>) -> Result<Split> {
+        if let Some(names) = at {
+            return freeze(self.graph.clone(), &names.iter().cloned().collect())?.split();
+        }
+        let any_frozen = self.graph.iter().any(|(_, v)| v.frozen && !v.is_stored());
+        if any_frozen { self.graph.split() } else { self.graph.for_inference().split() }
+    }
+
+    /// Options of `fit`, completed by the configuration.
+    pub fn fit_options(&self, mut options: FitOptions) -> FitOptions {
+        options.updater = options.updater.or_else(|| self.configuration.updater.clone());
+        options.seed = options.seed.or(self.configuration.seed);
+        options
+    }
+
+    /// Takes over trained parameters.
+    pub fn update(&mut self, parameters: Parameters) -> Result<()> {
+        for (name, value) in parameters {
+            let id = self.graph.require(&name)?;
+            let vertex = self.graph.get_mut(id);
+            if vertex.frozen || vertex.ty != value.ty() {
+                return Err(Error::conflict(name, "a trained parameter does not fit the model any more"));
+            }
+            vertex.value = Some(Arc::new(value));
+        }
+        Ok(())
+    }
+
+    /// Runs the network on tensors in the source's layout. `outputs` may name any vertex; default: the model's outputs.
+    pub fn run(&self, inputs: &[(String, Tensor)], outputs: Option<&[String]>) -> Result<Vec<(String, Tensor)>> {
+        let mut graph = self.graph.clone();
+        if let Some(names) = outputs {
+            let ids = names.iter().map(|name| graph.require(name)).collect::<Result<Vec<_>>>()?;
+            graph.set_outputs(ids);
+        }
+        let batch = self.check_inputs(inputs)?;
+        let mut session = Session::new(&graph, batch, None)?;
+        let views: Option<Vec<(&str, &[f32])>> =
+            inputs.iter().map(|(name, tensor)| Some((name.as_str(), tensor.as_f32()?))).collect();
+        session.run(&views.ok_or_else(|| Error::option("inputs", "tensors are f32"))?)?;
+        session.tensors()
+    }
+
+    /// Every input is there with a shape that fits; returns the batch.
+    fn check_inputs(&self, inputs: &[(String, Tensor)]) -> Result<usize> {
+        let mut batch = 1;
+        for id in self.graph.inputs() {
+            let vertex = self.graph.get(*id);
+            let (_, given) = inputs
+                .iter()
+                .find(|(name, _)| *name == vertex.name)
+                .ok_or_else(|| Error::option("inputs", format!("'{}' is missing", vertex.name)))?;
+            let (shape, expected) = (given.shape(), &vertex.ty.shape);
+            if shape.rank() != expected.rank() || shape.is_empty() || shape[1..] != expected[1..] || shape[0] == 0 {
+                return Err(Error::Shape {
+                    vertex: vertex.name.clone(),
+                    op: vertex.op.name(),
+                    reason: format!("the input takes {expected} with any batch"),
+                    inputs: vec![shape.clone()],
+                });
+            }
+            batch = shape[0];
+        }
+        Ok(batch)
+    }
+
+    /// Inputs of the network.
+    pub fn inputs(&self) -> Result<Vec<TensorInfo>> {
+        self.infos(self.graph.inputs())
+    }
+
+    /// Outputs of the network.
+    pub fn outputs(&self) -> Result<Vec<TensorInfo>> {
+        self.infos(self.graph.outputs())
+    }
+
+    fn infos(&self, ids: &[crate::graph::VertexId]) -> Result<Vec<TensorInfo>> {
+        let shapes = self.graph.symbolic_shapes()?;
+        let info = |id: &crate::graph::VertexId| TensorInfo {
+            name: self.graph.get(*id).name.clone(),
+            shape: shapes[id.index()].clone(),
+            dtype: "f32".into(),
+        };
+        Ok(ids.iter().map(info).collect())
+    }
+
+    /// SHA-256 over the frozen part (structure and weights), its boundary and the preprocessing: equal keys mean equal features.
+    pub fn trunk_key(&self, split: &Split) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(self.preprocessing.canonical_json()?);
+        for (_, vertex) in split.trunk.iter() {
+            let inputs: Vec<usize> = vertex.inputs.iter().map(|i| i.index()).collect();
+            let op = serde_json::to_string(&vertex.op).map_err(|e| Error::internal(e.to_string()))?;
+            hash.update(format!("{op}{inputs:?}"));
+            if let Some(values) = vertex.value.as_ref().and_then(|v| v.as_f32()) {
+                hash.update(bytemuck::cast_slice::<f32, u8>(values));
+            }
+        }
+        hash.update(split.boundary.join("\0"));
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// Columns of the first output, where it is a matrix.
+fn classes(graph: &Graph) -> Option<usize> {
+    let output = graph.get(*graph.outputs().first()?);
+    (output.ty.shape.rank() == 2).then(|| output.ty.shape[1])
+}
