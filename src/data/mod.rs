@@ -1,10 +1,12 @@
 //! From pixels to batches: preprocessing, seeded randomness, splits, cached features.
 
+mod features;
 mod image;
 mod preprocessing;
 mod rng;
 mod split;
 
+pub use features::{FeatureSet, FeatureTensor};
 pub use image::Image;
 pub use preprocessing::{ChannelOrder, Fit, Preprocessing, PreprocessingPatch, Resample, Size};
 pub use rng::{Rng, Stream};
