@@ -1,5 +1,6 @@
 import { defineConfig, type Plugin } from 'vite';
 import { fileURLToPath } from 'node:url';
+import { sampleFile } from './e2e/server.mjs';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -18,12 +19,25 @@ const contentSecurityPolicy: Plugin = {
   transformIndexHtml: () => [{ tag: 'meta', attrs: { 'http-equiv': 'Content-Security-Policy', content: POLICY }, injectTo: 'head-prepend' }],
 };
 
+/** The dev server offers the photos of assets/ as samples; a built site has none of its own. */
+const samplePhotos: Plugin = {
+  name: 'sample-photos',
+  configureServer: ({ middlewares }) => {
+    middlewares.use('/samples', (request, response) => {
+      const path = decodeURIComponent((request.url ?? '').slice(1));
+      sampleFile(here('../assets/photos'), path)
+        .then(({ type, body }) => response.writeHead(200, { 'content-type': type }).end(body))
+        .catch(() => response.writeHead(404).end());
+    });
+  },
+};
+
 /** The demo page, built to a folder that works from any static host and any sub-path. `--mode fake` puts a pretence engine under it, for work on the page alone. */
 export default defineConfig(({ mode }) => ({
   root: here('demo'),
   base: './',
   resolve: { alias: { regraft: here(mode === 'fake' ? 'e2e/fake-engine.ts' : 'dist/index.js') } },
-  plugins: [contentSecurityPolicy],
+  plugins: [contentSecurityPolicy, samplePhotos],
   worker: { format: 'es' },
   build: { outDir: here(mode === 'fake' ? '../target/site-fake' : '../target/site'), emptyOutDir: true, target: 'es2022' },
 }));

@@ -227,6 +227,17 @@ describe('other ways in', () => {
     await page.locator('.class-list-foot').getByText(`${PER_CLASS * 2} photos in 2 classes`).waitFor();
   });
 
+  test('an image can be pasted', async () => {
+    await page.evaluate(async () => {
+      const canvas = new OffscreenCanvas(32, 32);
+      canvas.getContext('2d').fillRect(0, 0, 16, 16);
+      const clipboardData = new DataTransfer();
+      clipboardData.items.add(new File([await canvas.convertToBlob()], 'pasted.png', { type: 'image/png' }));
+      document.dispatchEvent(new ClipboardEvent('paste', { clipboardData }));
+    });
+    await page.locator('.class-list-foot').getByText(`${PER_CLASS * 2 + 1} photos`).waitFor();
+  });
+
   test('holding the button records from the webcam, closing releases it', async () => {
     await page.getByRole('button', { name: 'Add a class' }).click();
     await page.keyboard.type('screen');

@@ -63,7 +63,9 @@ export async function finished(page, { timeout = 300_000 } = {}) {
 
 /** A number the page states, marked `data-fact`. */
 export async function fact(scope, name) {
-  return Number(await scope.locator(`[data-fact="${name}"]`).getAttribute('value'));
+  const value = Number(await scope.locator(`[data-fact="${name}"]`).getAttribute('value'));
+  if (!Number.isFinite(value)) throw new Error(`the page states no number for ${name}`);
+  return value;
 }
 
 export async function setOption(page, label, value) {

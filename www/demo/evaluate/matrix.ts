@@ -13,11 +13,11 @@ export function confusionMatrix({ labels, confusionMatrix: matrix }: Evaluation)
     const label = labels[actual] ?? '';
     return h('tr', {}, h('th', { scope: 'row' }, label), ...row.map((n, predicted) => matrixCell(n, total, actual === predicted, `${count(n, 'photo')} of ${label} taken for ${labels[predicted] ?? ''}`)));
   });
-  return h('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Confusion matrix' },
-    h('table', { class: labels.length > MANY ? 'confusion many' : 'confusion' },
-      h('caption', {}, 'What was taken for what', h('span', { class: 'muted' }, ' rows: what it is, columns: what the network said')),
-      h('thead', {}, h('tr', {}, h('td', {}), ...columns)),
-      h('tbody', {}, ...rows)));
+  const table = h('table', { class: labels.length > MANY ? 'confusion many' : 'confusion', 'aria-label': 'Confusion matrix' },
+    h('thead', {}, h('tr', {}, h('td', {}), ...columns)),
+    h('tbody', {}, ...rows));
+  return h('div', {}, h('h3', {}, 'What was taken for what'), h('p', { class: 'muted' }, 'Rows: what it is. Columns: what the network said.'),
+    h('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Confusion matrix' }, table));
 }
 
 function matrixCell(n: number, total: number, right: boolean, title: string): HTMLElement {

@@ -32,7 +32,7 @@ function verdict({ accuracy, accuracyInterval95: [low, high], count: total, perC
   const biggest = classes.reduce((most, c) => (c.support > most.support ? c : most), { label: '', support: 0 });
   const few = total < FEW ? ' More test photos would narrow this.' : '';
   return h('div', { class: 'verdict' },
-    h('p', { class: 'score' }, h('data', { 'data-fact': 'accuracy', value: String(accuracy) }, percent(accuracy)), h('span', {}, ` of ${count(total, 'test photo')} right`)),
+    h('p', { class: 'score' }, h('data', { 'data-fact': 'accuracy', value: String(accuracy) }, percent(accuracy)), h('span', {}, ' of ', h('data', { 'data-fact': 'test-count', value: String(total) }, count(total, 'test photo')), ' right')),
     h('p', {}, `${right} of ${total} photos that were kept aside. With that many, the true accuracy lies between `,
       h('data', { 'data-fact': 'accuracy-low', value: String(low) }, percent(low)), ' and ', h('data', { 'data-fact': 'accuracy-high', value: String(high) }, percent(high)),
       ` (95 % interval).${few} Always guessing ${biggest.label} would reach ${percent(biggest.support / Math.max(1, total))}.`));
@@ -42,7 +42,7 @@ function perClass({ perClass: classes }: Evaluation): HTMLElement {
   const head = ['Class', 'Found', 'Right when said', 'F1', 'Test photos'].map((text) => h('th', { scope: 'col' }, text));
   const rows = classes.map((c) => h('tr', {}, h('th', { scope: 'row' }, c.label), h('td', {}, percent(c.recall)), h('td', {}, percent(c.precision)), h('td', {}, c.f1.toFixed(2)), h('td', {}, String(c.support))));
   return h('details', { class: 'per-class' }, h('summary', {}, 'Numbers of each class'),
+    h('p', { class: 'muted' }, 'Found: share of a class that is recognised (recall). Right when said: share of these answers that is true (precision).'),
     h('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Numbers of each class' },
-      h('table', {}, h('caption', { class: 'muted' }, 'Found: share of a class that is recognised (recall). Right when said: share of these answers that is true (precision).'),
-        h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...rows))));
+      h('table', {}, h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...rows))));
 }

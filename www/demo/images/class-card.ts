@@ -1,6 +1,6 @@
 import { effect } from '@preact/signals-core';
 import { h } from '../ui/dom';
-import { acceptDrops } from '../ui/drop';
+import { acceptDrops, type FoundFile } from '../ui/drop';
 import { count } from '../ui/format';
 import { pickerButton } from '../ui/picker';
 import { offerUndo } from '../ui/status';
@@ -24,11 +24,14 @@ export function classCard(owner: PhotoClass, library: Library, thumbnails: Thumb
   const remove = h('button', { type: 'button', class: 'button quiet', onclick: removeClass }, 'Remove');
   const add = pickerButton({
     label: 'Add photos', accept: 'image/*', multiple: true, style: 'button quiet',
-    take: (files) => library.addFound(files.map(({ file }) => ({ file, folders: [] })), owner),
+    take: addHere,
   });
   const head = h('div', { class: 'class-head' }, name, total, h('div', { class: 'class-actions' }, add, camera, remove));
   const card = h('li', { class: 'class-card' }, head, photoGrid(owner, library, thumbnails));
 
+  function addHere(files: readonly FoundFile[]): void {
+    void library.addFound(files.map(({ file }) => ({ file, folders: [] })), owner);
+  }
   function openCamera(): void {
     camera.disabled = true;
     head.after(recorder(owner, library, () => {
@@ -41,7 +44,7 @@ export function classCard(owner: PhotoClass, library: Library, thumbnails: Thumb
     offerUndo(text, library.removeClass(owner));
   }
 
-  acceptDrops(card, (files) => library.addFound(files.map(({ file }) => ({ file, folders: [] })), owner));
+  acceptDrops(card, addHere);
   effect(() => {
     total.textContent = count(owner.photos.value.length, 'photo');
   });

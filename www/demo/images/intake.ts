@@ -1,3 +1,4 @@
+import { pauseEvery } from '../ui/dom';
 import type { FoundFile } from '../ui/drop';
 import type { Rejected } from './library';
 
@@ -7,14 +8,19 @@ const SPLIT_NAMES = new Set(['train', 'training', 'val', 'valid', 'validation', 
 /** What browsers decode; anything else in a folder (notes, thumbnails databases) is listed and left out. */
 const IMAGE_NAME = /\.(jpe?g|jfif|png|webp|gif|bmp|avif|heic|heif|ico)$/i;
 
+/** Work between two pauses, well under what a person notices. */
+const SLICE_MILLISECONDS = 12;
+
 /**
  * One class a folder: the sub-folders of a dropped folder, or the folder itself where it has none.
  * Files without a folder are under ''.
  */
-export function byClass(found: readonly FoundFile[]): { groups: Map<string, File[]>; skipped: Rejected[] } {
+export async function byClass(found: readonly FoundFile[]): Promise<{ groups: Map<string, File[]>; skipped: Rejected[] }> {
   const groups = new Map<string, File[]>();
   const skipped: Rejected[] = [];
+  const pause = pauseEvery(SLICE_MILLISECONDS); // a browser may look at the disk for each file's size
   for (const { file, folders } of [...found].sort(byPath)) {
+    await pause();
     if (file.name.startsWith('.')) continue;
     const reason = unfit(file);
     if (reason !== undefined) {

@@ -58,8 +58,8 @@ export class Library {
   }
 
   /** Sorts files into classes by their folders; loose ones go to `fallback`, or a new class. Returns the classes that got some. */
-  addFound(found: readonly FoundFile[], fallback?: PhotoClass): PhotoClass[] {
-    const { groups, skipped } = byClass(found);
+  async addFound(found: readonly FoundFile[], fallback?: PhotoClass): Promise<PhotoClass[]> {
+    const { groups, skipped } = await byClass(found);
     return batch(() => {
       if (skipped.length > 0) this.rejected.value = [...this.rejected.value, ...skipped];
       return [...groups].map(([name, files]) => {

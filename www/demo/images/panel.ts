@@ -9,16 +9,17 @@ import type { Library, PhotoClass } from './library';
 import { findSamples, loadSamples } from './samples';
 import type { Thumbnails } from './thumbnails';
 
+type Take = (found: readonly FoundFile[]) => Promise<void>;
+
 export function mountImages(library: Library, thumbnails: Thumbnails): void {
   const panel = panelOf('images');
   const list = h('ul', { class: 'class-list', role: 'list' });
   let lastUsed: PhotoClass | undefined;
 
-  const take = (found: readonly FoundFile[]): void => {
-    const changed = library.addFound(found);
+  const take = async (found: readonly FoundFile[]): Promise<void> => {
+    const changed = await library.addFound(found);
     lastUsed = changed.at(-1) ?? lastUsed;
-    const added = library.total.value;
-    announce(`Now ${count(added, 'photo')} in ${count(library.classes.value.length, 'class', 'classes')}.`);
+    announce(`Now ${count(library.total.value, 'photo')} in ${count(library.classes.value.length, 'class', 'classes')}.`);
   };
   const zone = dropZone(take);
   const addClass = h('button', { type: 'button', class: 'button', onclick: () => focusName(list, library.addClass()) }, 'Add a class');
@@ -36,8 +37,10 @@ export function mountImages(library: Library, thumbnails: Thumbnails): void {
     const files = [...(event.clipboardData?.files ?? [])];
     if (files.length === 0) return;
     const target = lastUsed && library.classes.value.includes(lastUsed) ? lastUsed : undefined;
-    lastUsed = library.addFound(files.map((file) => ({ file, folders: [] })), target).at(-1) ?? lastUsed;
-    announce(`Pasted ${count(files.length, 'photo')} into ${lastUsed?.name.value ?? 'no class'}.`);
+    void library.addFound(files.map((file) => ({ file, folders: [] })), target).then(([changed]) => {
+      lastUsed = changed ?? lastUsed;
+      announce(changed ? `Pasted ${count(files.length, 'photo')} into ${changed.name.value}.` : 'Nothing to paste.');
+    });
   });
 
   effect(() => {
@@ -56,7 +59,7 @@ function focusName(list: HTMLElement, added: PhotoClass): void {
   input?.select();
 }
 
-function dropZone(take: (found: readonly FoundFile[]) => void): HTMLElement {
+function dropZone(take: Take): HTMLElement {
   const samples = h('span');
   void offerSamples(samples, take);
   return h('div', { class: 'drop-zone' },
@@ -68,13 +71,13 @@ function dropZone(take: (found: readonly FoundFile[]) => void): HTMLElement {
       samples));
 }
 
-async function offerSamples(place: HTMLElement, take: (found: readonly FoundFile[]) => void): Promise<void> {
+async function offerSamples(place: HTMLElement, take: Take): Promise<void> {
   const index = await findSamples();
   if (!index || index.size === 0) return;
   const button = h('button', { type: 'button', class: 'button' }, 'Load sample photos');
   button.addEventListener('click', async () => {
     button.disabled = true;
-    take(await loadSamples(index, (done, total) => (button.textContent = `Loading ${done} of ${total}`)));
+    await take(await loadSamples(index, (done, total) => (button.textContent = `Loading ${done} of ${total}`)));
     button.remove();
   });
   place.append(button);

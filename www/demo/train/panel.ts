@@ -109,11 +109,10 @@ function factsView({ history, evaluation, featurize, trainCount, trainSeconds }:
     'Looked at ', fact('images', featurize.images, count(featurize.images, 'photo')), ' in ', fact('featurize-seconds', featurize.seconds, seconds(featurize.seconds)),
     ' (', fact('featurize-rate', rate, `${rate.toFixed(1)} a second`), '), ',
   ];
-  const epochs = count(history.epochs.length, 'epoch');
-  const ended = history.stoppedBy === 'aborted' ? `, stopped by you after ${epochs}` : `, ${epochs}`;
+  const epochs = fact('epochs', history.epochs.length, count(history.epochs.length, 'epoch'));
   return h('div', { class: 'finished' },
     h('p', {}, verdict(evaluation), ' Next: ', h('a', { href: '#evaluate' }, 'see where it goes wrong'), ', ', h('a', { href: '#try' }, 'try a photo'), ' or ', h('a', { href: '#export' }, 'take the model with you'), '.'),
-    h('p', { class: 'facts' }, ...looked, `learned from ${count(trainCount, 'photo')} in `, fact('train-seconds', trainSeconds, seconds(trainSeconds)), ended, '.'));
+    h('p', { class: 'facts' }, ...looked, `learned from ${count(trainCount, 'photo')} in `, fact('train-seconds', trainSeconds, seconds(trainSeconds)), history.stoppedBy === 'aborted' ? ', stopped by you after ' : ', ', epochs, '.'));
 }
 
 function verdict(evaluation: Evaluation | undefined): HTMLElement {

@@ -60,8 +60,18 @@ export function uniqueId(stem: string): string {
 }
 
 /** Lets input, painting and other tasks run before the caller goes on. */
-export function yieldToPage(): Promise<void> {
+function yieldToPage(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
+}
+
+/** Gives the page room whenever the caller has worked for this long. */
+export function pauseEvery(milliseconds: number): () => Promise<void> {
+  let last = performance.now();
+  return async () => {
+    if (performance.now() - last < milliseconds) return;
+    await yieldToPage();
+    last = performance.now();
+  };
 }
 
 /** `work` runs at most once a frame, with whatever is current then. */

@@ -11,7 +11,7 @@ export function hasFiles(event: DragEvent): boolean {
 }
 
 /** `element` takes files; while they hover over it, it carries the class `dropping`. */
-export function acceptDrops(element: HTMLElement, take: (files: FoundFile[]) => void): void {
+export function acceptDrops(element: HTMLElement, take: (files: FoundFile[]) => void | Promise<void>): void {
   let depth = 0; // dragenter of a child comes before dragleave of its parent
   const mark = (change: number): void => {
     depth = Math.max(0, depth + change);

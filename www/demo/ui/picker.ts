@@ -9,7 +9,7 @@ interface PickerOptions {
   multiple?: boolean;
   folder?: boolean;
   style?: string;
-  take(files: FoundFile[]): void;
+  take(files: FoundFile[]): void | Promise<void>;
 }
 
 /** A button that opens the file dialogue; the input itself stays out of the tab order. */
@@ -19,7 +19,7 @@ export function pickerButton({ label, describe, accept = '', multiple = false, f
     onchange: () => {
       const files = input.files ? fromInput(input.files) : [];
       input.value = ''; // the same file can be picked again
-      if (files.length > 0) take(files);
+      if (files.length > 0) void take(files);
     },
   });
   const button = h('button', { type: 'button', class: style, 'aria-label': describe, onclick: () => input.click() }, label);
