@@ -20,13 +20,6 @@ impl PackedB {
         packed
     }
 
-    /// Packs the transpose of `n×k` row-major.
-    pub(crate) fn pack_transposed(k: usize, n: usize, bt: &[f32]) -> Self {
-        let mut packed = Self::default();
-        packed.repack_transposed(k, n, bt);
-        packed
-    }
-
     /// [`PackedB::pack`] into the memory already held.
     pub(crate) fn repack(&mut self, k: usize, n: usize, b: &[f32]) {
         debug_assert_eq!(b.len(), k * n);
@@ -51,7 +44,7 @@ impl PackedB {
         }
     }
 
-    /// [`PackedB::pack_transposed`] into the memory already held.
+    /// Packs the transpose of `n×k` row-major into the memory already held.
     pub(crate) fn repack_transposed(&mut self, k: usize, n: usize, bt: &[f32]) {
         debug_assert_eq!(bt.len(), k * n);
         self.repack_transposed_strided(k, n, bt, k);
