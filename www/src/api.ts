@@ -148,35 +148,44 @@ export interface Model {
 
 // ------------------------------------------------------------------ transfer learning
 
-export type Activation =
-  | 'identity' | 'relu' | 'relu6' | 'leakyrelu' | 'elu' | 'selu' | 'gelu' | 'sigmoid' | 'hardsigmoid' | 'tanh' | 'hardtanh'
-  | 'softmax' | 'softplus' | 'softsign' | 'swish' | 'hardswish' | 'mish';
+export type Activation = 'identity' | 'relu' | 'relu6' | 'sigmoid' | 'softmax';
+/** Two names of the cross-entropy with class probabilities. */
 export type Loss = 'negativeloglikelihood' | 'mcxent';
+/** How new weights are drawn, by Deeplearning4j's names. */
 export type WeightInit =
-  | 'zero' | 'ones' | 'normal' | 'uniform' | 'xavier' | 'xavier_uniform' | 'relu' | 'relu_uniform' | 'lecun_normal' | 'lecun_uniform' | 'identity'
-  | { distribution: 'normal'; mean: number; std: number }
-  | { distribution: 'truncated_normal'; mean: number; std: number }
-  | { distribution: 'uniform'; lower: number; upper: number }
-  | { distribution: 'orthogonal'; gain: number };
+  | 'zero' | 'ones' | 'normal' | 'uniform' | 'xavier' | 'xavier_uniform' | 'relu' | 'relu_uniform' | 'lecun_normal' | 'lecun_uniform';
+/** Defaults: rate 1e-3 (nesterovs 0.1), momentum 0.9, beta1 0.9, beta2 0.999, epsilon 1e-8. */
 export type Updater =
   | { type: 'sgd'; learningRate?: number }
   | { type: 'nesterovs'; learningRate?: number; momentum?: number }
   | { type: 'adam'; learningRate?: number; beta1?: number; beta2?: number; epsilon?: number };
 
-/** How the trainable part learns. */
+/** Settings for training, and defaults for new layers. */
 export interface FineTuneConfiguration {
+  /** Default: adam. */
   updater?: Updater;
-  /** Seed of everything random: new weights, dropout. */
+  /** Seed of new weights and, unless fit() gives its own, of training. Default 0. */
   seed?: number;
+  activation?: Activation; weightInit?: WeightInit; biasInit?: number;
 }
 
-/** Settings every layer with weights has. */
-export interface LayerConfig { activation?: Activation; weightInit?: WeightInit; biasInit?: number; /** inferred when absent */ nIn?: number }
+/** Settings of layers with weights. */
+export interface LayerConfig {
+  /** Default: 'identity'; of an output layer 'softmax'. */
+  activation?: Activation;
+  /** Default: 'xavier'. */
+  weightInit?: WeightInit;
+  biasInit?: number;
+  /** Probability of DROPPING a unit of the layer's input while training (PyTorch/Keras convention). */
+  dropout?: number;
+  /** Inferred when absent. */
+  nIn?: number;
+  hasBias?: boolean;
+}
 export type Layer =
-  | LayerConfig & { type: 'dense'; nOut: number; hasBias?: boolean }
-  | LayerConfig & { type: 'output'; nOut: number; loss: Loss; hasBias?: boolean }
+  | LayerConfig & { type: 'dense'; nOut: number }
+  | LayerConfig & { type: 'output'; nOut: number; loss: Loss }
   | { type: 'activation'; activation: Activation }
-  /** `dropout` is the probability of DROPPING a unit (PyTorch/Keras convention). */
   | { type: 'dropout'; dropout: number };
 
 /**
@@ -188,16 +197,12 @@ export interface TransferLearning {
   fineTuneConfiguration(configuration: FineTuneConfiguration): this;
   /** Freeze the named vertices and all their ancestors. */
   setFeatureExtractor(...names: string[]): this;
-  /** Make the named vertices (and everything after them) trainable again; all, when no name is given. */
-  unfreeze(...names: string[]): this;
-  nOutReplace(name: string, nOut: number, init?: WeightInit, nextInit?: WeightInit): this;
-  nInReplace(name: string, nIn: number, init?: WeightInit): this;
-  /** Remove a vertex; what it fed is fed by its inputs, or by a vertex added under the same name. */
+  /** Remove a vertex; its readers keep naming it, so a layer has to be added under the same name. */
   removeVertexKeepConnections(name: string): this;
-  /** Remove a vertex and everything that only it feeds. */
+  /** Remove a vertex, and its name from all readers and from the outputs. */
   removeVertexAndConnections(name: string): this;
+  /** Several inputs are concatenated; images are flattened for dense layers. */
   addLayer(name: string, layer: Layer, ...inputs: string[]): this;
-  setInputs(...names: string[]): this;
   /** Replaces the list of outputs, in this order. */
   setOutputs(...names: string[]): this;
   setLabels(labels: readonly string[]): this;
@@ -266,9 +271,19 @@ export interface Dataset {
 // ------------------------------------------------------------------ training
 
 export interface FitOptions {
-  epochs?: number; batchSize?: number; maxIterations?: number; shuffle?: boolean; seed?: number;
+  /** Passes over the data. Default 30. */
+  epochs?: number;
+  /** Images per update. Default 16. */
+  batchSize?: number;
+  /** Updates after which training stops, whatever `epochs` says. */
+  maxIterations?: number;
+  /** Whether images come in another order in every epoch. Default true. */
+  shuffle?: boolean;
+  /** Seed of shuffling, dropout and of a validation share. Default: the model's. */
+  seed?: number;
   /** Data to measure after each epoch; a number holds that share of the training data out. */
   validation?: Dataset | FeatureSet | number;
+  /** Default: the model's. */
   updater?: Updater;
   onProgress?(p: Progress): void;
   /** Stops training: fit() then resolves with what it has. */

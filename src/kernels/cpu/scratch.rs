@@ -12,7 +12,11 @@ impl Scratch {
         // Smallest sufficient buffer, else the largest one to grow: the pool settles on the sizes that recur.
         let best = (0..self.free.len()).min_by_key(|&i| {
             let capacity = self.free[i].capacity();
-            if capacity >= len { (0, capacity) } else { (1, usize::MAX - capacity) }
+            if capacity >= len {
+                (0, capacity)
+            } else {
+                (1, usize::MAX - capacity)
+            }
         });
         let mut buffer = best.map_or_else(Vec::new, |i| self.free.swap_remove(i));
         if buffer.capacity() < len {
@@ -35,9 +39,11 @@ impl Scratch {
     }
 
     /// Bytes the pool holds at present.
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
-        self.free.iter().map(|b| b.capacity() * size_of::<f32>()).sum()
+    pub(crate) fn bytes(&self) -> usize {
+        self.free
+            .iter()
+            .map(|b| b.capacity() * size_of::<f32>())
+            .sum()
     }
 }
 

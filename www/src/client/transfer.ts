@@ -1,4 +1,4 @@
-import type { FineTuneConfiguration, Layer, TransferLearning, WeightInit } from '../api.js';
+import type { FineTuneConfiguration, Layer, TransferLearning } from '../api.js';
 import type { Edit } from '../wasm-module.js';
 import type { EditedModel, ModelProxy } from './model.js';
 
@@ -16,18 +16,6 @@ export class TransferLearningBuilder implements TransferLearning {
     return this.record({ type: 'setFeatureExtractor', names });
   }
 
-  unfreeze(...names: string[]): this {
-    return this.record({ type: 'unfreeze', names });
-  }
-
-  nOutReplace(name: string, nOut: number, init?: WeightInit, nextInit?: WeightInit): this {
-    return this.record({ type: 'nOutReplace', name, nOut, init, nextInit });
-  }
-
-  nInReplace(name: string, nIn: number, init?: WeightInit): this {
-    return this.record({ type: 'nInReplace', name, nIn, init });
-  }
-
   removeVertexKeepConnections(name: string): this {
     return this.record({ type: 'removeVertexKeepConnections', name });
   }
@@ -38,10 +26,6 @@ export class TransferLearningBuilder implements TransferLearning {
 
   addLayer(name: string, layer: Layer, ...inputs: string[]): this {
     return this.record({ type: 'addLayer', name, layer, inputs });
-  }
-
-  setInputs(...names: string[]): this {
-    return this.record({ type: 'setInputs', names });
   }
 
   setOutputs(...names: string[]): this {

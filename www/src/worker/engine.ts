@@ -6,6 +6,7 @@ import type { Cut, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js
 import { featurize, type Caller, type FeaturizeContext, type Trunk } from './featurize.js';
 import { fit, isDisposed, nothingTrained } from './fit.js';
 import { Handles } from './handles.js';
+import { checkLabels, inOrderOf, withLabelsOf } from './labels.js';
 import { TrunkPool } from './pool.js';
 import { topPredictions } from './predictions.js';
 import { SampleStores } from './samples.js';
@@ -59,7 +60,7 @@ class EngineWorker implements FeaturizeContext {
       fit: (args, { signal, progress }) => models.use(args.model, 'exclusive', signal, (it, until) => (
         this.fit({ model: it, at: args.at }, args, { signal: until, progress }))),
       evaluate: ({ model, data, topN }, { signal, progress }) => models.use(model, 'shared', signal, (it, until) => (
-        this.withFeatures({ model: it, at: undefined }, data, { signal: until, progress }, (made, at) => it.evaluate(made, { topN }, at)))),
+        this.withLabelled({ model: it, at: undefined }, data, { signal: until, progress }, (made, at) => it.evaluate(made, { topN }, at)))),
       export: ({ model, format, options }, { signal, transfer }) => models.use(model, 'shared', signal, (it) => {
         const { files, verified } = it.export(format, options);
         transfer(...[...files.values()].map((bytes) => bytes.buffer));
@@ -77,7 +78,7 @@ class EngineWorker implements FeaturizeContext {
       },
 
       featurize: ({ model, at, samples, dtype }, { signal, progress }) => models.use(model, 'shared', signal, async (it, until) => (
-        this.keepFeatures(await featurize(this, { model: it, at }, samples, dtype, { signal: until, progress })))),
+        this.keepFeatures(await featurize(this, { model: it, at }, inOrderOf(it, samples), dtype, { signal: until, progress })))),
       outputFromFeatures: ({ model, at, features: handle }, { signal }) => models.use(model, 'shared', signal, (it) => (
         features.use(handle, 'shared', signal, (made) => it.outputFromFeatures(made, at)))),
       loadFeatures: async (bytes) => {
@@ -141,7 +142,7 @@ class EngineWorker implements FeaturizeContext {
     const start = performance.now();
     let history = nothingTrained();
     try {
-      await this.withFeatures(trunk, train, caller, (rows) => (
+      await this.withLabelled(trunk, train, caller, (rows) => (
         this.withOptional(trunk, validation, caller, async (measured) => {
           seconds.featurize = (performance.now() - start) / 1000;
           history = await fit(this.wasm, trunk, { train: rows, validation: measured }, settings, caller);
@@ -166,8 +167,17 @@ class EngineWorker implements FeaturizeContext {
     }
   }
 
+  /** The same, where the labels matter. */
+  private withLabelled<R>({ model, at }: Trunk, data: DataRef, caller: Caller, body: (made: WasmFeatures, at: Cut) => R | Promise<R>): Promise<R> {
+    const aligned: DataRef = data.kind === 'samples' ? { ...data, samples: withLabelsOf(model, data.samples) } : data;
+    return this.withFeatures({ model, at }, aligned, caller, (made, cut) => {
+      checkLabels(model, made);
+      return body(made, cut);
+    });
+  }
+
   private async withOptional<R>(trunk: Trunk, data: DataRef | undefined, caller: Caller, body: (made: WasmFeatures | undefined) => Promise<R>): Promise<R> {
-    return data === undefined ? body(undefined) : this.withFeatures(trunk, data, caller, body);
+    return data === undefined ? body(undefined) : this.withLabelled(trunk, data, caller, body);
   }
 }
 

@@ -174,3 +174,15 @@ test('features name their boundary, and can be cut into parts at once', () => wi
   assert.equal((await helper.fitFeaturized(three, { validation: one })).stoppedBy, 'epochs');
   assert.equal((await helper.fitFeaturized(three, { validation: 0.3 })).stoppedBy, 'epochs');
 }));
+
+test('classes are matched by name, and features of other classes are refused', () => withEngine(async (engine) => {
+  const base = await engine.load(bytes);
+  const model = await base.classifier({ labels: ['z', 'b', 'a'] });
+  const data = await engine.dataset(samples('abcd'));
+  assert.deepEqual(data.labels, ['a', 'b']);
+  assert.deepEqual((await model.evaluate(data)).labels, ['z', 'b', 'a']);
+  const features = await base.transferLearningHelper().featurize(data);
+  await assert.rejects(model.evaluate(features), { code: 'bad-option', message: /z, b, a/ });
+  const other = await base.classifier({ labels: ['x', 'y'] });
+  await assert.rejects(other.fit(data), { code: 'bad-option', message: /x, y/ });
+}));
