@@ -107,7 +107,7 @@ describe('folders to model file', () => {
     for (const { label, file } of unseen) {
       await page.locator('#try input[type=file]').setInputFiles(file);
       await page.getByRole('img', { name: basename(file), exact: true }).waitFor();
-      await page.locator('#announcer').getByText(/, \d+ %\.$/).waitFor();
+      await page.locator('#announcer').getByText(/, \d+\s%\.$/).waitFor();
       const first = page.locator('.answer-list li').first();
       if ((await first.locator('.answer-label').innerText()) === label) right += 1;
       await page.locator('#announcer').evaluate((element) => { element.textContent = ''; });

@@ -19,6 +19,7 @@ const PAGE = 120;
 export function photoGrid(owner: PhotoClass, library: Library, thumbnails: Thumbnails): HTMLElement {
   const grid = h('ul', { class: 'photo-grid', role: 'list' });
   const more = h('button', { type: 'button', class: 'button quiet more' });
+  const empty = h('p', { class: 'muted' }, 'No photos yet: drop some here, or use the buttons above.');
   let extra = 0; // tiles asked for beyond the first rows
 
   const shown = (): number => {
@@ -65,9 +66,10 @@ export function photoGrid(owner: PhotoClass, library: Library, thumbnails: Thumb
   new ResizeObserver(render).observe(grid);
   effect(() => {
     grid.ariaLabel = `${count(owner.photos.value.length, 'photo')} of ${owner.name.value}`;
+    empty.hidden = owner.photos.value.length > 0;
     render();
   });
-  return h('div', {}, grid, more);
+  return h('div', {}, empty, grid, more);
 }
 
 function tile(photo: Photo, thumbnails: Thumbnails): HTMLElement {

@@ -23,7 +23,7 @@ export function recorder(owner: PhotoClass, library: Library, onClose: () => voi
   async function take(): Promise<void> {
     if (!camera.open) return;
     const now = Date.now();
-    library.add(owner, [await camera.capture(`webcam-${now}.jpg`)], `${owner.id}-${Math.floor(now / GROUP_MILLISECONDS)}`);
+    library.add(owner, [await camera.capture(`webcam ${taken + 1}.jpg`)], `${owner.id}-${Math.floor(now / GROUP_MILLISECONDS)}`);
     taken += 1;
     hint.textContent = `${taken} taken`;
   }

@@ -7,7 +7,7 @@ export function count(n: number, one: string, many = `${one}s`): string {
 }
 
 export function percent(share: number): string {
-  return `${Math.round(share * 100)} %`;
+  return `${Math.round(share * 100)}\u00a0%`;
 }
 
 export function bytes(n: number): string {
