@@ -317,7 +317,11 @@ export interface Evaluation {
 
 export type ExportFormat = 'onnx' | 'regraft';
 export interface ExportOptions {
+  /** How weights are stored. Default 'f32'. 'f16' for regraft files alone. */
   dtype?: 'f32' | 'f16';
+  /** Put scaling and normalisation into the graph, so that it takes raw 0..255 pixels. ONNX alone. */
+  includePreprocessing?: boolean;
+  /** Entries for the file's metadata. */
   modelCard?: Record<string, string>;
 }
 export interface ExportResult {

@@ -70,15 +70,19 @@ export interface WasmFeatures extends Freed {
   /** Some rows, copied, in this order. */
   select(rows: Uint32Array): WasmFeatures;
   save(): Uint8Array;
+  /** Another handle on the same features, for those who take one away. */
+  share(): WasmFeatures;
 }
 
 /** Training of the unfrozen part on cached features, in slices. */
 export interface WasmTrainer extends Freed {
-  /** Trains for about budgetMs, at least one iteration. */
+  /** Trains for about budgetMs, at least one iteration, and not past the end of an epoch. */
   run(budgetMs: number): TrainStatus;
   /** Writes the parameters into the model. Once, at the end, also after an abort. */
-  finish(model: WasmModel, stoppedBy: History['stoppedBy']): Omit<History, 'seconds'>;
+  finish(model: WasmModel, stoppedBy: History['stoppedBy']): Trained;
 }
+/** A history without the times. */
+export interface Trained extends Omit<History, 'seconds' | 'epochs'> { epochs: readonly Omit<History['epochs'][number], 'seconds'>[] }
 export interface TrainStatus {
   finished: boolean; stoppedBy?: 'epochs' | 'iterations' | 'early-stopping';
   epoch: number; epochs: number; iteration: number; iterations: number;
@@ -97,6 +101,7 @@ export interface WasmModule {
     load(bytes: Uint8Array): WasmFeatures;
   };
   WasmTrainer: {
+    /** Takes the handle `validation` away. */
     create(model: WasmModel, at: Cut, train: WasmFeatures, validation: WasmFeatures | undefined, options: object): WasmTrainer;
   };
   /** Groups: -1 = none. Results are positions in the lists given. */

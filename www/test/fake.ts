@@ -51,6 +51,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
       { ...info, count: picked.length, ids: Array.from(picked, (at) => info.ids[at]!), rowLabels: picked.map((at) => info.rowLabels[at]!) },
       Array.from(picked, (at) => rows[at]!)),
     save: () => new Uint8Array([1, 2, 3]),
+    share: () => features(info, rows),
   });
 
   const model = (labels: readonly string[], key: string): WasmModel => counted<WasmModel>({
@@ -108,7 +109,8 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
       load: unused,
     },
     WasmTrainer: {
-      create: (): WasmTrainer => {
+      create: (_model, _at, _train, validation): WasmTrainer => {
+        validation?.free();
         let iteration = 0;
         return counted<WasmTrainer>({
           run: (): TrainStatus => {

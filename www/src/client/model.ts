@@ -70,8 +70,8 @@ export class ModelProxy implements EditedModel {
   }
 
   async classifier(options: ClassifierOptions): Promise<Model> {
-    checkOptions(options, { labels: true, at: true, hidden: true, dropout: true, seed: true });
-    return new ModelProxy(this.session, await this.session.channel.call('classifier', { model: this.state.model, options }));
+    const checked = checkOptions(options, { labels: true, at: true, hidden: true, dropout: true, seed: true });
+    return new ModelProxy(this.session, await this.session.channel.call('classifier', { model: this.state.model, options: checked }));
   }
 
   /** A copy with recorded edits. */
@@ -101,8 +101,8 @@ export class ModelProxy implements EditedModel {
 
   async export(format: ExportFormat, options: ExportOptions = {}): Promise<ExportResult> {
     if (format !== 'onnx' && format !== 'regraft') throw badOption('format', `'onnx' or 'regraft', not '${String(format)}'`);
-    checkOptions(options, { dtype: true, modelCard: true });
-    return this.session.channel.call('export', { model: this.state.model, format, options });
+    const checked = checkOptions(options, { dtype: true, includePreprocessing: true, modelCard: true });
+    return this.session.channel.call('export', { model: this.state.model, format, options: checked });
   }
 
   async dispose(): Promise<void> {

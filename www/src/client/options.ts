@@ -1,12 +1,15 @@
 import { RegraftError } from '../errors.js';
 
-/** Refuses options that are not there, so that a typo or an option of another version is not ignored in silence. */
+/**
+ * Refuses options that are not there, so that a typo or an option of another version is not ignored in silence. Gives a copy
+ * in which those that are undefined are left out.
+ */
 export function checkOptions<T extends object>(options: T, known: Readonly<Record<keyof Required<T>, true>>): T {
   if (typeof options !== 'object' || options === null) throw badOption('options', `an object, not ${String(options)}`);
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(known, name)) throw badOption(name, `not known here; there are ${Object.keys(known).join(', ')}`);
   }
-  return options;
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** A number within a range, or undefined. */

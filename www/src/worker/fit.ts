@@ -16,26 +16,36 @@ export interface TrainingData { train: WasmFeatures; validation: WasmFeatures | 
 export async function fit(
   wasm: WasmModule, { model, at }: Trunk, { train, validation }: TrainingData, settings: FitSettings, { signal, progress }: Caller,
 ): Promise<Omit<History, 'seconds'>> {
-  const trainer = wasm.WasmTrainer.create(model, at, train, validation, settings);
+  const trainer = wasm.WasmTrainer.create(model, at, train, validation?.share(), settings);
   try {
-    return trainer.finish(model, await run(trainer, signal, progress));
+    const seconds: number[] = [];
+    const stoppedBy = await run(trainer, signal, progress, seconds);
+    const { epochs, ...history } = trainer.finish(model, stoppedBy);
+    return { ...history, epochs: epochs.map((epoch, at) => ({ ...epoch, seconds: seconds[at] ?? 0 })) };
   } finally {
     trainer.free();
   }
 }
 
-async function run(trainer: WasmTrainer, signal: AbortSignal, progress: (p: Progress) => void): Promise<History['stoppedBy']> {
+/** Adds the seconds of each epoch that was completed to `seconds`. */
+async function run(
+  trainer: WasmTrainer, signal: AbortSignal, progress: (p: Progress) => void, seconds: number[],
+): Promise<History['stoppedBy']> {
   let meter: Meter | undefined;
+  let epochStart = performance.now();
   for (;;) {
     await nextTask();
-    if (signal.aborted) break;
+    if (isDisposed(signal)) throw signal.reason;
+    if (signal.aborted) return 'aborted';
     const status = trainer.run(SLICE_MS);
     meter ??= new Meter('train', status.iterations, progress);
     meter.report(status.iteration, measured(status), status.epochEnded || status.finished);
+    if (status.epochEnded) {
+      seconds.push((performance.now() - epochStart) / 1000);
+      epochStart = performance.now();
+    }
     if (status.finished) return status.stoppedBy ?? 'epochs';
   }
-  if (isDisposed(signal)) throw signal.reason;
-  return 'aborted';
 }
 
 function measured({ epoch, iteration, loss, accuracy, learningRate, valLoss, valAccuracy }: TrainStatus): Partial<Progress> {
