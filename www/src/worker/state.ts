@@ -1,0 +1,85 @@
+import type { Caller, FeaturizeContext, Trunk } from './featurize.js';
+import { RegraftError } from '../errors.js';
+import type { DataRef, FeaturesState, ModelState } from '../protocol.js';
+import type { Cut, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
+import { featurize } from './featurize.js';
+import { Handles } from './handles.js';
+import { checkLabels, withLabelsOf } from './labels.js';
+import { TrunkPool, type Starter } from './pool.js';
+import { SampleStores } from './samples.js';
+
+/** Settings of an engine; the budget in bytes. */
+export interface EngineSettings { threads: number; memoryBudget: number }
+
+/** What an engine worker owns. */
+export class EngineState implements FeaturizeContext {
+  readonly pool: TrunkPool;
+  readonly stores = new SampleStores();
+  readonly models = new Handles<WasmModel>('model');
+  readonly features = new Handles<WasmFeatures>('feature set');
+  private peakBytes = 0;
+
+  constructor(readonly wasm: WasmModule, private readonly settings: EngineSettings, starter: Starter) {
+    this.pool = new TrunkPool(settings.threads, starter);
+  }
+
+  reserve(bytes: number): void {
+    const needed = this.bytes() + bytes;
+    const { memoryBudget } = this.settings;
+    if (needed > memoryBudget) throw new RegraftError('over-budget', `needs ${needed} bytes, the budget is ${memoryBudget}`);
+  }
+
+  memory(): { wasmBytes: number; peakBytes: number; liveTensors: number } {
+    const wasmBytes = this.bytes();
+    return { wasmBytes, peakBytes: this.peakBytes, liveTensors: this.wasm.memory().liveTensors };
+  }
+
+  /** Takes a model in. */
+  keep(model: WasmModel): ModelState {
+    this.bytes();
+    const state = { info: model.info(), summary: model.summary(), reinitialized: model.reinitialized(), boundary: model.boundary(undefined) };
+    return { model: this.models.add(model), ...state };
+  }
+
+  /** Takes a feature set in. */
+  keepFeatures(made: WasmFeatures): FeaturesState {
+    this.bytes();
+    const info = made.info();
+    return { features: this.features.add(made), info };
+  }
+
+  /** Runs `body` with the features of the data, and with the cut they belong to. */
+  async withFeatures<R>(trunk: Trunk, data: DataRef, caller: Caller, body: (made: WasmFeatures, at: Cut) => R | Promise<R>): Promise<R> {
+    if (data.kind === 'features') {
+      return this.features.use(data.features, 'shared', caller.signal, (made) => body(made, trunk.at ?? cutOf(trunk.model, made)));
+    }
+    const made = await featurize(this, trunk, data.samples, 'f32', caller);
+    try {
+      return await body(made, trunk.at);
+    } finally {
+      made.free();
+    }
+  }
+
+  /** The same, where labels matter: classes are matched by name. */
+  withLabelled<R>({ model, at }: Trunk, data: DataRef, caller: Caller, body: (made: WasmFeatures, at: Cut) => R | Promise<R>): Promise<R> {
+    const aligned: DataRef = data.kind === 'samples' ? { ...data, samples: withLabelsOf(model, data.samples) } : data;
+    return this.withFeatures({ model, at }, aligned, caller, (made, cut) => {
+      checkLabels(model, made);
+      return body(made, cut);
+    });
+  }
+
+  /** Bytes held by all workers: wasm memory, which never shrinks, and features kept outside of it. */
+  private bytes(): number {
+    const bytes = this.wasm.memory().wasmBytes + this.pool.wasmBytes() + this.stores.bytes();
+    this.peakBytes = Math.max(this.peakBytes, bytes);
+    return bytes;
+  }
+}
+
+/** Where a model is to be cut so that features fit: at its own frozen set, else after the vertices they are named after. */
+function cutOf(model: WasmModel, features: WasmFeatures): Cut {
+  const { trunkKey, tensors } = features.info();
+  return trunkKey === model.trunkKey(undefined) ? undefined : tensors.map(({ name }) => name);
+}
