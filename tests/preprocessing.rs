@@ -59,7 +59,6 @@ fn resized_bytes_are_pillows() {
         }
     }
     let share = differing as f64 / total as f64;
-    println!("{differing} of {total} bytes differ");
     assert!(total > 50_000 && share < MAX_DIFFERING, "{differing} of {total} bytes differ");
 }
 
@@ -88,8 +87,7 @@ fn normalised_values_are_in_the_order_and_scale_asked_for() {
     for (x, y) in run(&preprocessing, image).iter().zip(expected) {
         assert!((x - y).abs() < 1e-6, "{x}, expected {y}");
     }
-    preprocessing =
-        Preprocessing { channel_order: ChannelOrder::Bgr, size: preprocessing.size, ..raw() };
+    preprocessing = Preprocessing { channel_order: ChannelOrder::Bgr, size: preprocessing.size, ..raw() };
     preprocessing.mean = [100.0, 0.0, 1.0];
     preprocessing.std = [2.0, 4.0, 8.0];
     assert_eq!(run(&preprocessing, image), [-30.0, 5.0, 1.125]);

@@ -1,13 +1,17 @@
 //! Cached boundary values of a data set: what training, validation and evaluation run on.
 
-use std::collections::BTreeMap;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 
 use half::f16;
 
 use super::split;
 use crate::error::{Error, Result};
-use crate::formats::safetensors::{self, FloatType};
-use crate::tensor::{Data, Shape, Tensor};
+use crate::formats::safetensors::FloatType;
+use crate::tensor::Shape;
 
 /// Name and shape (without the batch) of one boundary tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +29,10 @@ enum Rows {
     F16(Vec<f16>),
 }
 
-/// Features of `count` rows with their targets.
+/// Name of the targets in a file.
+const TARGETS: &str = "regraft.targets";
+
+/// Features of `count` rows with their targets. A row is one view of one image; the views of an image lie side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureSet {
     tensors: Vec<FeatureTensor>,
@@ -33,17 +40,19 @@ pub struct FeatureSet {
     labels: Vec<String>,
     targets: Vec<f32>,
     ids: Vec<String>,
+    groups: Vec<Option<u32>>,
+    views: usize,
     trunk_key: String,
 }
 
-const FORMAT: &str = "features";
-const TARGETS: &str = "regraft.targets";
-
 impl FeatureSet {
-    /// `count` rows of zeros, to be filled by [`FeatureSet::set`].
+    /// `count` rows of zeros, to be filled by [`FeatureSet::set`] in any order.
+    ///
+    /// Kept as `f16`, values round to nearest, those beyond ±65504 to that, and targets round too, so that a saved set
+    /// reads back as it was.
     ///
     /// # Errors
-    /// `bad-option` where there are no labels or the sizes overflow.
+    /// `bad-option` where there are no labels or tensors, two of either share a name, or there is no memory of the size.
     pub fn new(
         tensors: Vec<FeatureTensor>,
         count: usize,
@@ -51,33 +60,65 @@ impl FeatureSet {
         trunk_key: String,
         dtype: FloatType,
     ) -> Result<Self> {
-        let too_large = || Error::option("count", format!("{count} rows of these features cannot be addressed"));
-        if labels.is_empty() || tensors.is_empty() {
-            return Err(Error::option("labels", "features need at least one label and one tensor"));
-        }
-        let zeros = |len: usize| match dtype {
-            FloatType::F32 => Rows::F32(vec![0.0; len]),
-            FloatType::F16 => Rows::F16(vec![f16::ZERO; len]),
-        };
+        check_names(&tensors, &labels).map_err(|reason| Error::option("features", reason))?;
+        let too_large = || Error::option("features", format!("{count} rows of these do not fit into memory"));
         let rows = tensors
             .iter()
-            .map(|t| t.shape.checked_len().and_then(|len| len.checked_mul(count)).map(zeros).ok_or_else(too_large))
-            .collect::<Result<_>>()?;
-        let targets = vec![0.0; count.checked_mul(labels.len()).ok_or_else(too_large)?];
-        Ok(Self { tensors, rows, labels, targets, ids: vec![String::new(); count], trunk_key })
+            .map(|t| t.shape.checked_len().and_then(|len| Rows::zeros(len.checked_mul(count)?, dtype)))
+            .collect::<Option<_>>()
+            .ok_or_else(too_large)?;
+        let targets = count.checked_mul(labels.len()).and_then(zeros).ok_or_else(too_large)?;
+        let ids = zeros(count).ok_or_else(too_large)?;
+        let groups = zeros(count).ok_or_else(too_large)?;
+        Ok(Self { tensors, rows, labels, targets, ids, groups, views: 1, trunk_key })
+    }
+
+    /// The same rows, taken as `views` views of each image: row `image · views + view`.
+    ///
+    /// # Errors
+    /// `bad-option` unless `views` is at least 1 and divides the number of rows.
+    pub fn with_views(mut self, views: usize) -> Result<Self> {
+        if views == 0 || !self.count().is_multiple_of(views) {
+            let reason = format!("must be at least 1 and divide the {} rows, not {views}", self.count());
+            return Err(Error::option("views", reason));
+        }
+        self.views = views;
+        Ok(self)
     }
 
     /// Fills row `index`: its label, its id, and the values of all tensors one after the other.
     pub fn set(&mut self, index: usize, label: usize, id: &str, values: &[f32]) -> Result<()> {
+        let classes = self.labels.len();
+        if label >= classes {
+            return Err(Error::option("features", format!("label {label} of {classes}")));
+        }
+        let mut target = vec![0.0; classes];
+        target[label] = 1.0;
+        self.set_row(index, &target, id, None, values)
+    }
+
+    /// Like [`FeatureSet::set`] with a target of any distribution, and the group that a split keeps on one side.
+    ///
+    /// # Errors
+    /// `bad-option` where a length does not fit, or an entry of the target is negative or not finite.
+    pub fn set_row(
+        &mut self,
+        index: usize,
+        target: &[f32],
+        id: &str,
+        group: Option<u32>,
+        values: &[f32],
+    ) -> Result<()> {
+        let (count, classes) = (self.count(), self.labels.len());
         let expected: usize = self.tensors.iter().map(|t| t.shape.len()).sum();
-        if index >= self.count() || label >= self.labels.len() || values.len() != expected {
-            let reason = format!(
-                "row {index} of {}, label {label} of {}, {} of {expected} values",
-                self.count(),
-                self.labels.len(),
-                values.len()
-            );
+        if index >= count || target.len() != classes || values.len() != expected {
+            let (targets, values) = (target.len(), values.len());
+            let reason =
+                format!("row {index} of {count}, {targets} of {classes} targets, {values} of {expected} values");
             return Err(Error::option("features", reason));
+        }
+        if !target.iter().all(|t| is_target(*t)) {
+            return Err(Error::option("label", format!("entries are finite and not negative, not {target:?}")));
         }
         let mut rest = values;
         for (tensor, rows) in self.tensors.iter().zip(&mut self.rows) {
@@ -85,11 +126,14 @@ impl FeatureSet {
             rest = after;
             rows.write(index * row.len(), row);
         }
-        let classes = self.labels.len();
-        let target = &mut self.targets[index * classes..][..classes];
-        target.fill(0.0);
-        target[label] = 1.0;
+        let dtype = self.dtype();
+        let stored = self.targets[index * classes..].iter_mut().zip(target);
+        match dtype {
+            FloatType::F32 => stored.for_each(|(y, x)| *y = *x),
+            FloatType::F16 => stored.for_each(|(y, x)| *y = saturated(*x).to_f32()),
+        }
         self.ids[index] = id.to_owned();
+        self.groups[index] = group;
         Ok(())
     }
 
@@ -118,6 +162,21 @@ impl FeatureSet {
         &self.ids
     }
 
+    /// Group of each row; a split keeps a group on one side.
+    pub fn groups(&self) -> &[Option<u32>] {
+        &self.groups
+    }
+
+    /// Views of each image.
+    pub fn views(&self) -> usize {
+        self.views
+    }
+
+    /// Bytes that features and targets take.
+    pub fn bytes(&self) -> usize {
+        self.rows.iter().map(Rows::bytes).sum::<usize>() + size_of_val(self.targets.as_slice())
+    }
+
     /// Key of the trunk that made the features.
     pub fn trunk_key(&self) -> &str {
         &self.trunk_key
@@ -133,15 +192,21 @@ impl FeatureSet {
 
     /// The given rows of tensor `tensor`, one after the other.
     pub fn gather(&self, tensor: usize, rows: &[usize]) -> Vec<f32> {
+        let mut all = vec![0.0; rows.len() * self.tensors[tensor].shape.len()];
+        self.gather_into(tensor, rows, &mut all);
+        all
+    }
+
+    /// Writes the given rows of tensor `tensor` to `out`, one after the other; `out` holds exactly those.
+    pub fn gather_into(&self, tensor: usize, rows: &[usize], out: &mut [f32]) {
         let len = self.tensors[tensor].shape.len();
-        let mut all = Vec::with_capacity(rows.len() * len);
-        for &row in rows {
+        debug_assert_eq!(out.len(), rows.len() * len);
+        for (out, &row) in out.chunks_exact_mut(len.max(1)).zip(rows) {
             match &self.rows[tensor] {
-                Rows::F32(values) => all.extend_from_slice(&values[row * len..][..len]),
-                Rows::F16(values) => all.extend(values[row * len..][..len].iter().map(|v| v.to_f32())),
+                Rows::F32(values) => out.copy_from_slice(&values[row * len..][..len]),
+                Rows::F16(values) => out.iter_mut().zip(&values[row * len..]).for_each(|(y, x)| *y = x.to_f32()),
             }
         }
-        all
     }
 
     /// Fails unless the features were made by the trunk of this key.
@@ -152,7 +217,7 @@ impl FeatureSet {
         Err(Error::StaleFeatures { expected: expected.to_owned(), found: self.trunk_key.clone() })
     }
 
-    /// The given rows as a set of their own.
+    /// The given rows as a set of their own, with one view an image: those that belong together need not be among them.
     pub fn subset(&self, rows: &[usize]) -> Self {
         let classes = self.labels.len();
         let pick = |tensor: usize| {
@@ -168,89 +233,86 @@ impl FeatureSet {
             labels: self.labels.clone(),
             targets: rows.iter().flat_map(|r| &self.targets[r * classes..][..classes]).copied().collect(),
             ids: rows.iter().map(|r| self.ids[*r].clone()).collect(),
+            groups: rows.iter().map(|r| self.groups[*r]).collect(),
+            views: 1,
             trunk_key: self.trunk_key.clone(),
         }
     }
 
-    /// Two sets, the first with about `fraction` of the rows; see [`split`].
+    /// Two sets, the first with about `fraction` of the images; see [`split`]. The views of an image stay together, and
+    /// an image's label is the largest entry of its first view's target.
     pub fn split(&self, fraction: f64, seed: u64, stratified: bool) -> Result<(Self, Self)> {
         let classes = self.labels.len();
         let label = |row: &[f32]| (1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-        let labels: Vec<usize> = self.targets.chunks_exact(classes).map(label).collect();
-        let sides = split(&labels, &vec![None; labels.len()], fraction, stratified, seed)?;
-        Ok((self.subset(&sides.train), self.subset(&sides.test)))
-    }
-
-    /// The features as safetensors bytes.
-    pub fn save(&self) -> Result<Vec<u8>> {
-        let all: Vec<usize> = (0..self.count()).collect();
-        let mut tensors = Vec::with_capacity(self.tensors.len() + 1);
-        for (index, tensor) in self.tensors.iter().enumerate() {
-            let shape: Vec<usize> = [self.count()].iter().chain(tensor.shape.iter()).copied().collect();
-            tensors.push((tensor.name.clone(), Tensor::f32(shape, self.gather(index, &all))?));
-        }
-        let targets = Tensor::f32([self.count(), self.labels.len()], self.targets.clone())?;
-        tensors.push((TARGETS.to_owned(), targets));
-        let order: Vec<&str> = self.tensors.iter().map(|t| t.name.as_str()).collect();
-        let metadata = BTreeMap::from([
-            ("regraft.features".to_owned(), to_json(&order)?),
-            ("regraft.labels".to_owned(), to_json(&self.labels)?),
-            ("regraft.ids".to_owned(), to_json(&self.ids)?),
-            ("regraft.trunk".to_owned(), self.trunk_key.clone()),
-        ]);
-        let named: Vec<(String, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
-        safetensors::write(&named, &metadata, self.dtype())
-    }
-
-    /// Reads what [`FeatureSet::save`] wrote. Elements are kept as `f32`.
-    pub fn load(bytes: &[u8]) -> Result<Self> {
-        let (tensors, metadata) = safetensors::read(bytes)?;
-        let mut tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
-        let order: Vec<String> = field(&metadata, "regraft.features")?;
-        let labels: Vec<String> = field(&metadata, "regraft.labels")?;
-        let ids: Vec<String> = field(&metadata, "regraft.ids")?;
-        let trunk_key = metadata.get("regraft.trunk").cloned().ok_or_else(|| missing("regraft.trunk"))?;
-        let mut take = |name: &str| tensors.remove(name).ok_or_else(|| missing(name));
-        let targets = take(TARGETS)?;
-        if **targets.shape() != [ids.len(), labels.len()] || labels.is_empty() || order.is_empty() {
-            return Err(Error::format(FORMAT, format!("targets of {} do not fit ids and labels", targets.shape())));
-        }
-        let (mut infos, mut rows) = (Vec::new(), Vec::new());
-        for name in order {
-            let tensor = take(&name)?;
-            match (tensor.shape().split_first(), tensor.data()) {
-                (Some((count, shape)), Data::F32(values)) if *count == ids.len() => {
-                    infos.push(FeatureTensor { shape: shape.into(), name });
-                    rows.push(Rows::F32(values.clone()));
-                }
-                _ => return Err(Error::format(FORMAT, format!("'{name}' does not hold {} rows of floats", ids.len()))),
-            }
-        }
-        let targets = targets.into_f32().ok_or_else(|| Error::format(FORMAT, "targets are no floats"))?;
-        Ok(Self { tensors: infos, rows, labels, targets, ids, trunk_key })
+        let plain = self.targets.chunks_exact(classes).step_by(self.views);
+        let labels: Vec<usize> = plain.map(label).collect();
+        let groups: Vec<_> = self.groups.iter().step_by(self.views).copied().collect();
+        let sides = split(&labels, &groups, fraction, stratified, seed)?;
+        let side = |images: &[usize]| {
+            let rows = images.iter().flat_map(|image| image * self.views..(image + 1) * self.views);
+            self.subset(&rows.collect::<Vec<_>>()).with_views(self.views)
+        };
+        Ok((side(&sides.train)?, side(&sides.test)?))
     }
 }
 
 impl Rows {
+    /// `len` zeros, or `None` where there is no memory for them.
+    fn zeros(len: usize, dtype: FloatType) -> Option<Self> {
+        match dtype {
+            FloatType::F32 => zeros(len).map(Self::F32),
+            FloatType::F16 => zeros(len).map(Self::F16),
+        }
+    }
+
+    fn new(values: Vec<f32>, dtype: FloatType) -> Self {
+        match dtype {
+            FloatType::F32 => Self::F32(values),
+            FloatType::F16 => Self::F16(values.into_iter().map(saturated).collect()),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::F32(all) => size_of_val(all.as_slice()),
+            Self::F16(all) => size_of_val(all.as_slice()),
+        }
+    }
+
     fn write(&mut self, at: usize, values: &[f32]) {
         match self {
             Self::F32(all) => all[at..][..values.len()].copy_from_slice(values),
             Self::F16(all) => {
-                all[at..].iter_mut().zip(values).for_each(|(y, x)| *y = f16::from_f32(*x));
+                all[at..].iter_mut().zip(values).for_each(|(y, x)| *y = saturated(*x));
             }
         }
     }
 }
 
-fn field<T: serde::de::DeserializeOwned>(metadata: &BTreeMap<String, String>, name: &str) -> Result<T> {
-    let text = metadata.get(name).ok_or_else(|| missing(name))?;
-    serde_json::from_str(text).map_err(|e| Error::format(FORMAT, format!("{name}: {e}")))
+/// `len` default values, or `None` where there is no memory for them.
+fn zeros<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(len).ok()?;
+    all.resize(len, T::default());
+    Some(all)
 }
 
-fn missing(name: &str) -> Error {
-    Error::format(FORMAT, format!("'{name}' is missing"))
+/// Nearest `f16`; what is beyond its range becomes its largest value.
+fn saturated(x: f32) -> f16 {
+    f16::from_f32(x).clamp(f16::MIN, f16::MAX)
 }
 
-fn to_json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::internal(e.to_string()))
+fn is_target(t: f32) -> bool {
+    t.is_finite() && t >= 0.0
+}
+
+fn check_names(tensors: &[FeatureTensor], labels: &[String]) -> Result<(), String> {
+    let names: BTreeSet<&str> = tensors.iter().map(|t| t.name.as_str()).chain([TARGETS]).collect();
+    if labels.is_empty() || tensors.is_empty() {
+        return Err("there must be a label and a tensor at least".to_owned());
+    }
+    if names.len() <= tensors.len() || labels.iter().collect::<BTreeSet<_>>().len() < labels.len() {
+        return Err(format!("two tensors or labels share a name, or a tensor is called {TARGETS}"));
+    }
+    Ok(())
 }

@@ -57,8 +57,8 @@ impl<'a> Image<'a> {
 
     /// The pixels without transparency: what shows when the image lies on white.
     fn opaque(&self) -> Cow<'a, [u8]> {
-        let transparent = self.pixel == PixelType::U8x4
-            && self.data.iter().skip(3).step_by(4).any(|&alpha| alpha != u8::MAX);
+        let transparent =
+            self.pixel == PixelType::U8x4 && self.data.iter().skip(3).step_by(4).any(|&alpha| alpha != u8::MAX);
         if !transparent {
             return Cow::Borrowed(self.data);
         }
@@ -118,10 +118,8 @@ impl Preprocessing {
             Fit::Stretch => Placement { source: whole, inner: self.size, offset: (0, 0) },
             Fit::Pad => {
                 let inner = contain(width, height, self.size);
-                let offset = (
-                    half_to_even(self.size.width - inner.width),
-                    half_to_even(self.size.height - inner.height),
-                );
+                let offset =
+                    (half_to_even(self.size.width - inner.width), half_to_even(self.size.height - inner.height));
                 Placement { source: whole, inner, offset }
             }
             Fit::Crop => {
@@ -129,11 +127,8 @@ impl Preprocessing {
                 let (cover_w, cover_h) = (cover(self.size.width), cover(self.size.height));
                 let (w, h) = (u64::from(width), u64::from(height));
                 // Both products stay far below 2^64: sides below 2^15, covers below 2^19.
-                let (scaled_w, scaled_h) = if w * cover_h <= h * cover_w {
-                    (cover_w, cover_w * h / w)
-                } else {
-                    (cover_h * w / h, cover_h)
-                };
+                let (scaled_w, scaled_h) =
+                    if w * cover_h <= h * cover_w { (cover_w, cover_w * h / w) } else { (cover_h * w / h, cover_h) };
                 let (left, crop_w) = crop_range(width, scaled_w as u32, self.size.width);
                 let (top, crop_h) = crop_range(height, scaled_h as u32, self.size.height);
                 Placement { source: [left, top, crop_w, crop_h], inner: self.size, offset: (0, 0) }
@@ -156,8 +151,8 @@ impl Preprocessing {
         let columns = options.crop(0.0, top, f64::from(inner.width), height);
 
         let data = image.opaque();
-        let source = ImageRef::new(image.width, image.height, &data, image.pixel)
-            .map_err(|e| Error::internal(e.to_string()))?;
+        let source =
+            ImageRef::new(image.width, image.height, &data, image.pixel).map_err(|e| Error::internal(e.to_string()))?;
         let mut narrow = Buffer::new(inner.width, image.height, image.pixel);
         let mut scaled = Buffer::new(inner.width, inner.height, image.pixel);
         let mut resizer = Resizer::new();
@@ -223,9 +218,7 @@ mod tests {
     #[test]
     fn images_that_are_none_are_refused() {
         let data = [0; 12];
-        for (width, height, channels) in
-            [(0, 4, 3), (4, 0, 3), (2, 2, 2), (2, 2, 4), (1, 2, 3), (MAX_SIDE + 1, 1, 1)]
-        {
+        for (width, height, channels) in [(0, 4, 3), (4, 0, 3), (2, 2, 2), (2, 2, 4), (1, 2, 3), (MAX_SIDE + 1, 1, 1)] {
             let image = Image::new(&data, width, height, channels);
             let found = image.as_ref().map_err(Error::code);
             assert_eq!(found.err(), Some("bad-image"), "{width}×{height}×{channels}");

@@ -197,24 +197,17 @@ mod tests {
 
     #[test]
     fn a_patch_changes_only_its_fields() {
-        let patch: PreprocessingPatch =
-            serde_json::from_str(r#"{"channelOrder":"bgr","mean":[1,2,3]}"#).expect("json");
+        let patch: PreprocessingPatch = serde_json::from_str(r#"{"channelOrder":"bgr","mean":[1,2,3]}"#).expect("json");
         let patched = Preprocessing::default().patched(&patch).expect("valid");
-        let expected = Preprocessing {
-            channel_order: ChannelOrder::Bgr,
-            mean: [1.0, 2.0, 3.0],
-            ..Preprocessing::default()
-        };
+        let expected =
+            Preprocessing { channel_order: ChannelOrder::Bgr, mean: [1.0, 2.0, 3.0], ..Preprocessing::default() };
         assert_eq!(patched, expected);
         assert_eq!(expected.patched(&PreprocessingPatch::default()), Ok(expected));
     }
 
     #[test]
     fn values_out_of_range_name_their_option() {
-        let size = |width, height| PreprocessingPatch {
-            size: Some(Size { width, height }),
-            ..Default::default()
-        };
+        let size = |width, height| PreprocessingPatch { size: Some(Size { width, height }), ..Default::default() };
         let crop = |f| PreprocessingPatch { crop_fraction: Some(f), ..Default::default() };
         let scale = |s| PreprocessingPatch { scale: Some(s), ..Default::default() };
         let mean = |m| PreprocessingPatch { mean: Some([0.0, m, 0.0]), ..Default::default() };

@@ -111,8 +111,7 @@ mod tests {
         // draft-strombergson-chacha-test-vectors-01, TC1 (zero key, zero IV), 8 rounds, first block.
         let expected = "3e00ef2f895f40d67f5bb8e81f09a5a12c840ec3ce9a7f3b181be188ef711a1e";
         let mut rng = Rng::new(0, Stream::Split);
-        let found: String =
-            (0..4).flat_map(|_| rng.bits().to_le_bytes()).map(|b| format!("{b:02x}")).collect();
+        let found: String = (0..4).flat_map(|_| rng.bits().to_le_bytes()).map(|b| format!("{b:02x}")).collect();
         assert_eq!(found, expected);
     }
 

@@ -201,15 +201,16 @@ fn assign(mut units: Vec<Unit>, wanted: Vec<Vec<i64>>, seed: u64) -> Vec<Vec<usi
     let mut left: Vec<usize> = class_sizes(&units).iter().map(|&(_, holders)| holders).collect();
     Rng::new(seed, Stream::Split).shuffle(&mut units);
     units.sort_by_key(|unit| Reverse(unit.samples.len()));
-    let mut sides: Vec<Side> = wanted
-        .into_iter()
-        .map(|wanted| Side { missing: wanted.clone(), wanted, samples: Vec::new() })
-        .collect();
+    let mut sides: Vec<Side> =
+        wanted.into_iter().map(|wanted| Side { missing: wanted.clone(), wanted, samples: Vec::new() }).collect();
     for unit in units {
         // Classes whose remaining units are all needed by sides that lack the class.
-        let scarce: Vec<usize> = unit.classes.keys().copied().filter(|&class| {
-            left[class] <= sides.iter().filter(|side| side.lacks(class)).count()
-        }).collect();
+        let scarce: Vec<usize> = unit
+            .classes
+            .keys()
+            .copied()
+            .filter(|&class| left[class] <= sides.iter().filter(|side| side.lacks(class)).count())
+            .collect();
         unit.classes.keys().for_each(|&class| left[class] -= 1);
         let rank = |side: &Side| {
             let wasted = scarce.iter().filter(|&&class| !side.lacks(class)).count();

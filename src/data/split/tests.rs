@@ -6,11 +6,9 @@ use super::*;
 fn random_sets() -> impl Iterator<Item = (u64, Vec<usize>, Vec<Option<u32>>)> {
     (0..200).map(|seed| {
         let mut rng = Rng::new(seed, Stream::Verify);
-        let labels: Vec<usize> =
-            (0..rng.below(60) + 2).map(|_| rng.below(6).min(rng.below(6)) * 3).collect();
+        let labels: Vec<usize> = (0..rng.below(60) + 2).map(|_| rng.below(6).min(rng.below(6)) * 3).collect();
         let group = |label: usize, rng: &mut Rng| (rng.below(3) > 0).then(|| (label * 10 + rng.below(4)) as u32);
-        let groups =
-            if seed % 2 == 0 { Vec::new() } else { labels.iter().map(|&l| group(l, &mut rng)).collect() };
+        let groups = if seed % 2 == 0 { Vec::new() } else { labels.iter().map(|&l| group(l, &mut rng)).collect() };
         (seed, labels, groups)
     })
 }
