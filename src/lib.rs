@@ -12,6 +12,8 @@ pub mod plan;
 pub mod tensor;
 pub mod train;
 pub mod transfer;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
 pub mod zoo;
 
 pub use error::{Error, Result};

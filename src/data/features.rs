@@ -239,13 +239,17 @@ impl FeatureSet {
         }
     }
 
+    /// Largest entry of each row's target.
+    pub fn row_labels(&self) -> Vec<usize> {
+        let classes = self.labels.len();
+        let label = |row: &[f32]| (1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
+        self.targets.chunks_exact(classes).map(label).collect()
+    }
+
     /// Two sets, the first with about `fraction` of the images; see [`split`]. The views of an image stay together, and
     /// an image's label is the largest entry of its first view's target.
     pub fn split(&self, fraction: f64, seed: u64, stratified: bool) -> Result<(Self, Self)> {
-        let classes = self.labels.len();
-        let label = |row: &[f32]| (1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-        let plain = self.targets.chunks_exact(classes).step_by(self.views);
-        let labels: Vec<usize> = plain.map(label).collect();
+        let labels: Vec<usize> = self.row_labels().into_iter().step_by(self.views).collect();
         let groups: Vec<_> = self.groups.iter().step_by(self.views).copied().collect();
         let sides = split(&labels, &groups, fraction, stratified, seed)?;
         let side = |images: &[usize]| {

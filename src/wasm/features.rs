@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+use super::convert::{JsResult, OrThrow, failure, from_js, tensors_to_js, to_js};
+use crate::data::{FeatureSet, FeatureTensor};
+use crate::error::Error;
+use crate::formats::safetensors::FloatType;
+use crate::tensor::Tensor;
+
+/// Cached features.
+#[wasm_bindgen]
+pub struct WasmFeatures {
+    pub(super) set: Arc<FeatureSet>,
+}
+
+#[derive(Deserialize)]
+struct TensorShape {
+    name: String,
+    shape: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Options {
+    count: usize,
+    labels: Vec<String>,
+    trunk_key: String,
+    dtype: String,
+}
+
+#[derive(Serialize)]
+struct TensorInfo<'a> {
+    name: &'a str,
+    shape: &'a [usize],
+    dtype: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Info<'a> {
+    count: usize,
+    labels: &'a [String],
+    tensors: Vec<TensorInfo<'a>>,
+    trunk_key: &'a str,
+    ids: &'a [String],
+}
+
+#[wasm_bindgen]
+impl WasmFeatures {
+    /// Room for `count` rows.
+    pub fn create(tensors: JsValue, options: JsValue) -> JsResult<WasmFeatures> {
+        let tensors: Vec<TensorShape> = from_js(tensors, "tensors")?;
+        let options: Options = from_js(options, "featurize")?;
+        let dtype = match options.dtype.as_str() {
+            "f32" => FloatType::F32,
+            "f16" => FloatType::F16,
+            other => return Err(failure(&Error::option("dtype", format!("f32 or f16, not {other}")))),
+        };
+        let tensors = tensors.into_iter().map(|t| FeatureTensor { name: t.name, shape: t.shape.into() }).collect();
+        let set = FeatureSet::new(tensors, options.count, options.labels, options.trunk_key, dtype).or_throw()?;
+        Ok(Self { set: Arc::new(set) })
+    }
+
+    /// Reads what `save` wrote.
+    pub fn load(bytes: &[u8]) -> JsResult<WasmFeatures> {
+        Ok(Self { set: Arc::new(FeatureSet::load(bytes).or_throw()?) })
+    }
+
+    /// Another handle on the same features.
+    pub fn share(&self) -> WasmFeatures {
+        Self { set: Arc::clone(&self.set) }
+    }
+
+    /// Fills one row.
+    pub fn set(&mut self, index: usize, label: usize, id: &str, features: &[f32]) -> JsResult<()> {
+        let set = Arc::get_mut(&mut self.set);
+        let set = set.ok_or_else(|| failure(&Error::internal("features are filled before they are used")))?;
+        set.set(index, label, id, features).or_throw()
+    }
+
+    /// `FeaturesInfo` of the package.
+    pub fn info(&self) -> JsResult<JsValue> {
+        let dtype = match self.set.dtype() {
+            FloatType::F32 => "f32",
+            FloatType::F16 => "f16",
+        };
+        let tensor = |t: &'_ FeatureTensor| (t.name.clone(), t.shape.to_vec());
+        let shapes: Vec<(String, Vec<usize>)> = self.set.tensors().iter().map(tensor).collect();
+        let object = to_js(&Info {
+            count: self.set.count(),
+            labels: self.set.labels(),
+            tensors: shapes.iter().map(|(name, shape)| TensorInfo { name, shape, dtype }).collect(),
+            trunk_key: self.set.trunk_key(),
+            ids: self.set.ids(),
+        })?;
+        let labels: Vec<u32> = self.set.row_labels().into_iter().map(|l| l as u32).collect();
+        super::convert::set(&object, "rowLabels", &js_sys::Uint32Array::from(labels.as_slice()).into());
+        Ok(object)
+    }
+
+    /// All features as `f32` tensors.
+    #[wasm_bindgen(js_name = toTensors)]
+    pub fn to_tensors(&self) -> JsResult<JsValue> {
+        let rows: Vec<usize> = (0..self.set.count()).collect();
+        let mut all = Vec::new();
+        for (index, tensor) in self.set.tensors().iter().enumerate() {
+            let shape: Vec<usize> = [rows.len()].iter().chain(tensor.shape.iter()).copied().collect();
+            all.push((tensor.name.clone(), Tensor::f32(shape, self.set.gather(index, &rows)).or_throw()?));
+        }
+        Ok(tensors_to_js(&all))
+    }
+
+    /// Some rows, copied, in this order.
+    pub fn select(&self, rows: &[u32]) -> JsResult<WasmFeatures> {
+        let rows: Vec<usize> = rows.iter().map(|r| *r as usize).collect();
+        if rows.iter().any(|r| *r >= self.set.count()) {
+            return Err(failure(&Error::option("rows", format!("the set has {} rows", self.set.count()))));
+        }
+        Ok(Self { set: Arc::new(self.set.subset(&rows)) })
+    }
+
+    /// safetensors bytes.
+    pub fn save(&self) -> JsResult<Vec<u8>> {
+        self.set.save().or_throw()
+    }
+}

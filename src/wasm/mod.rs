@@ -1,0 +1,47 @@
+//! What JavaScript sees: conversion and nothing else. Every call is synchronous; long work comes in slices.
+//!
+//! No method keeps a borrow across calls, and none can be entered twice: JavaScript is single-threaded and nothing here awaits.
+
+mod convert;
+mod features;
+mod model;
+mod split;
+mod trainer;
+mod trunk;
+
+use js_sys::{Object, WebAssembly};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
+
+/// Panics are defects; the console should at least name the place.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// Version of the engine.
+#[wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// `{ wasmBytes, liveTensors }`: size of the wasm memory, and tensors that handles keep alive.
+#[wasm_bindgen]
+pub fn memory() -> JsValue {
+    let memory = wasm_bindgen::memory().unchecked_into::<WebAssembly::Memory>();
+    let bytes = memory.buffer().unchecked_into::<js_sys::ArrayBuffer>().byte_length();
+    let object = Object::new();
+    convert::set(&object, "wasmBytes", &f64::from(bytes).into());
+    convert::set(&object, "liveTensors", &(model::live_tensors() as f64).into());
+    object.into()
+}
+
+/// Name, version and reason of the backend in use: what `device` shows.
+#[wasm_bindgen]
+pub fn device() -> JsValue {
+    let choice = crate::backend::choose();
+    let object = Object::new();
+    convert::set(&object, "backend", &choice.backend.into());
+    convert::set(&object, "reason", &choice.reason.into());
+    object.into()
+}

@@ -1,0 +1,217 @@
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use js_sys::{Map, Object};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use super::convert::{self, JsResult, OrThrow, from_js, names, to_js};
+use super::features::WasmFeatures;
+use crate::data::{Image, Preprocessing};
+use crate::eval::Evaluation;
+use crate::formats::Format;
+use crate::graph::{VertexSummary, print_summary};
+use crate::transfer::{ClassifierOptions, Edit, ExportOptions, LoadOptions, Model, Prediction, Predictor, TensorInfo};
+
+thread_local! {
+    static LIVE_TENSORS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Tensors of all models that were not freed.
+pub(super) fn live_tensors() -> usize {
+    LIVE_TENSORS.get()
+}
+
+/// A model.
+#[wasm_bindgen]
+pub struct WasmModel {
+    pub(super) model: Model,
+    predictor: RefCell<Option<Predictor>>,
+    /// Hashing a trunk reads all its weights; the key of each cut is kept.
+    keys: RefCell<BTreeMap<Option<Vec<String>>, String>>,
+    tensors: usize,
+}
+
+impl Drop for WasmModel {
+    fn drop(&mut self) {
+        LIVE_TENSORS.set(LIVE_TENSORS.get() - self.tensors);
+    }
+}
+
+impl WasmModel {
+    fn new(model: Model) -> Self {
+        let tensors = model.graph.iter().filter(|(_, v)| v.is_stored()).count();
+        LIVE_TENSORS.set(LIVE_TENSORS.get() + tensors);
+        Self { model, predictor: RefCell::default(), keys: RefCell::default(), tensors }
+    }
+
+    pub(super) fn key(&self, at: Option<Vec<String>>) -> JsResult<String> {
+        if let Some(key) = self.keys.borrow().get(&at) {
+            return Ok(key.clone());
+        }
+        let split = self.model.split(at.as_deref()).or_throw()?;
+        let key = self.model.trunk_key(&split).or_throw()?;
+        self.keys.borrow_mut().insert(at, key.clone());
+        Ok(key)
+    }
+
+    /// To be called after parameters changed.
+    pub(super) fn changed(&mut self) {
+        self.predictor.replace(None);
+        self.keys.borrow_mut().clear();
+    }
+
+    fn checked(&self, features: &WasmFeatures, at: JsValue) -> JsResult<Option<Vec<String>>> {
+        let at = names(at, "at")?;
+        features.set.check_trunk(&self.key(at.clone())?).or_throw()?;
+        Ok(at)
+    }
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
+    vertices: Vec<VertexSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a [String]>,
+    preprocessing: &'a Preprocessing,
+    parameters: Parameters,
+}
+
+#[derive(Serialize)]
+struct Parameters {
+    total: usize,
+    trainable: usize,
+    frozen: usize,
+}
+
+#[wasm_bindgen]
+impl WasmModel {
+    /// Reads a model from `Map<string, Uint8Array>`.
+    pub fn load(files: &Map, options: JsValue) -> JsResult<WasmModel> {
+        let options: LoadOptions = from_js(options, "load")?;
+        let owned = convert::files(files)?;
+        let views = owned.iter().map(|(name, bytes)| (name.clone(), bytes.as_slice())).collect();
+        Model::load(&views, &options).or_throw().map(Self::new)
+    }
+
+    /// `ModelInfo` of the package.
+    pub fn info(&self) -> JsResult<JsValue> {
+        let model = &self.model;
+        let (total, trainable) = model.graph.count_parameters();
+        to_js(&Info {
+            inputs: model.inputs().or_throw()?,
+            outputs: model.outputs().or_throw()?,
+            vertices: model.graph.summary().or_throw()?,
+            labels: model.labels.as_deref(),
+            preprocessing: &model.preprocessing,
+            parameters: Parameters { total, trainable, frozen: total - trainable },
+        })
+    }
+
+    /// The printed table.
+    pub fn summary(&self) -> JsResult<String> {
+        let (total, trainable) = self.model.graph.count_parameters();
+        Ok(print_summary(&self.model.graph.summary().or_throw()?, total, trainable))
+    }
+
+    /// Raw inference.
+    pub fn run(&self, inputs: &Object, outputs: JsValue) -> JsResult<JsValue> {
+        let inputs = convert::tensors_from_js(inputs)?;
+        let outputs = names(outputs, "outputs")?;
+        let results = self.model.run(&inputs, outputs.as_deref()).or_throw()?;
+        Ok(convert::tensors_to_js(&results))
+    }
+
+    /// Recorded edits, applied to a copy.
+    pub fn edit(&self, edits: JsValue) -> JsResult<WasmModel> {
+        let edits: Vec<Edit> = from_js(edits, "transferLearning")?;
+        self.model.edited(&edits).or_throw().map(Self::new)
+    }
+
+    /// Parameters that were drawn anew by the edits that made this model.
+    pub fn reinitialized(&self) -> Vec<String> {
+        self.model.reinitialized.clone()
+    }
+
+    /// A copy with a new softmax head.
+    pub fn classifier(&self, options: JsValue) -> JsResult<WasmModel> {
+        let options: ClassifierOptions = from_js(options, "classifier")?;
+        self.model.classifier(&options).or_throw().map(Self::new)
+    }
+
+    /// Names of the boundary vertices.
+    pub fn boundary(&self, at: JsValue) -> JsResult<Vec<String>> {
+        let at = names(at, "at")?;
+        Ok(self.model.split(at.as_deref()).or_throw()?.boundary)
+    }
+
+    /// Key of the trunk.
+    #[wasm_bindgen(js_name = trunkKey)]
+    pub fn trunk_key(&self, at: JsValue) -> JsResult<String> {
+        self.key(names(at, "at")?)
+    }
+
+    /// The frozen part as bytes for `WasmTrunk`.
+    pub fn trunk(&self, at: JsValue) -> JsResult<Vec<u8>> {
+        let at = names(at, "at")?;
+        let split = self.model.split(at.as_deref()).or_throw()?;
+        self.model.trunk_file(&split.trunk).or_throw()
+    }
+
+    /// The trainable part alone, with the parameters' present values.
+    pub fn unfrozen(&self, at: JsValue) -> JsResult<WasmModel> {
+        let at = names(at, "at")?;
+        let graph = self.model.split(at.as_deref()).or_throw()?.tail;
+        Ok(Self::new(Model { graph, ..self.model.clone() }))
+    }
+
+    /// Outputs for every row of the features.
+    #[wasm_bindgen(js_name = outputFromFeatures)]
+    pub fn output_from_features(&self, features: &WasmFeatures, at: JsValue) -> JsResult<JsValue> {
+        let at = self.checked(features, at)?;
+        let outputs = self.model.output_from_features(&features.set, at.as_deref()).or_throw()?;
+        Ok(convert::tensors_to_js(&outputs))
+    }
+
+    /// `Evaluation` of the package; `text` is what its `toString` prints.
+    pub fn evaluate(&self, features: &WasmFeatures, options: JsValue, at: JsValue) -> JsResult<JsValue> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Options {
+            top_n: Option<usize>,
+        }
+        let options: Options = from_js(options, "evaluate")?;
+        let at = self.checked(features, at)?;
+        let evaluation: Evaluation = self.model.evaluate(&features.set, options.top_n, at.as_deref()).or_throw()?;
+        let object = to_js(&evaluation)?;
+        convert::set(&object, "text", &evaluation.to_string().into());
+        Ok(object)
+    }
+
+    /// The `topK` most probable classes of one image.
+    pub fn predict(&self, pixels: &[u8], width: u32, height: u32, channels: u8, top_k: usize) -> JsResult<JsValue> {
+        let image = Image::new(pixels, width, height, channels).or_throw()?;
+        let mut predictor = self.predictor.borrow_mut();
+        if predictor.is_none() {
+            *predictor = Some(Predictor::new(&self.model).or_throw()?);
+        }
+        let predictions: Vec<Prediction> = match predictor.as_mut() {
+            Some(predictor) => predictor.predict(image, top_k).or_throw()?,
+            None => Vec::new(),
+        };
+        to_js(&predictions)
+    }
+
+    /// `{ files: Map, verified }`.
+    pub fn export(&self, format: JsValue, options: JsValue) -> JsResult<JsValue> {
+        let format: Format = from_js(format, "format")?;
+        let options: ExportOptions = from_js(options, "export")?;
+        let export = self.model.export(format, &options).or_throw()?;
+        let object = Object::new();
+        convert::set(&object, "files", &convert::file_map(&export.files));
+        convert::set(&object, "verified", &to_js(&export.verified)?);
+        Ok(object.into())
+    }
+}
