@@ -84,7 +84,7 @@ impl Model {
             let found = found.ok_or_else(|| {
                 Error::option("architecture", "the file holds weights alone; name the zoo architecture they are for")
             })?;
-            Self::from_zoo(found, Weights::State(&state), provenance.clone())
+            Self::from_zoo(found, Weights::State(state), provenance.clone())
         };
         match format {
             Format::Pytorch => weights(pytorch::read(bytes)?),
@@ -102,7 +102,7 @@ impl Model {
 
     fn from_zoo(
         architecture: Architecture,
-        weights: Weights<'_>,
+        weights: Weights,
         mut provenance: BTreeMap<String, String>,
     ) -> Result<Self> {
         let built = architecture.build(weights)?;
