@@ -29,7 +29,11 @@ impl Format {
         if safetensors::is_safetensors(bytes) {
             return Some(if regraft::is_regraft(bytes) { Self::Regraft } else { Self::Safetensors });
         }
-        pytorch::is_pytorch(bytes).then_some(Self::Pytorch)
+        if pytorch::is_pytorch(bytes) {
+            return Some(Self::Pytorch);
+        }
+        // Last, as ONNX has no magic number.
+        onnx::is_onnx(bytes).then_some(Self::Onnx)
     }
 }
 

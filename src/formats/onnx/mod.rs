@@ -1,27 +1,53 @@
-//! ONNX.
+//! ONNX models (operator and IR specification: ONNX repository, `docs/Operators.md` and `docs/IR.md`).
+//!
+//! A node becomes a vertex under the node's own name, in the file's NCHW layout. Weights become parameters in canonical layout
+//! under their initializers' names. Nodes that compute shapes, and nodes that read only stored values, are evaluated while
+//! reading and leave no vertex.
+
+mod proto;
+mod reader;
+mod tensor;
+mod writer;
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
-use crate::graph::Graph;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-/// Scaling and normalisation put in front of the image input: `x = (pixel·scale − mean) / std` per channel.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Normalization {
-    /// Factor of the pixel values.
-    pub scale: f32,
-    /// Subtracted per channel.
-    pub mean: [f32; 3],
-    /// Divided by per channel.
-    pub std: [f32; 3],
+use crate::error::Error;
+pub use reader::read;
+pub use writer::{Normalization, write};
+
+const FORMAT: &str = "onnx";
+
+/// Operator sets that are read.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=22;
+
+/// Text a file carries beside its graph.
+pub type Metadata = BTreeMap<String, String>;
+
+/// Whether the content looks like an ONNX model. The format has no magic number: it is taken for one when the fields before
+/// the graph are those of a `ModelProto`, the IR version among them. A file that breaks off within the graph still is one.
+pub fn is_onnx(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    let mut versioned = false;
+    while let Ok((tag, wire_type)) = decode_key(&mut rest) {
+        match (tag, wire_type) {
+            (1, WireType::Varint) => match decode_varint(&mut rest) {
+                Ok(1..=0xffff) => versioned = true,
+                _ => return false,
+            },
+            (7, WireType::LengthDelimited) if versioned => return true,
+            (5, WireType::Varint) | (2..=4 | 6..=8 | 14 | 20 | 25 | 26, WireType::LengthDelimited) => {
+                if skip_field(wire_type, tag, &mut rest, DecodeContext::default()).is_err() {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+    }
+    false
 }
 
-/// Reads a model and its metadata.
-pub fn read(_bytes: &[u8], _files: &BTreeMap<String, &[u8]>) -> Result<(Graph, BTreeMap<String, String>)> {
-    Err(Error::format("onnx", "stub"))
-}
-
-/// Writes a model.
-pub fn write(_: &Graph, _: &BTreeMap<String, String>, _: Option<&Normalization>) -> Result<Vec<u8>> {
-    Err(Error::format("onnx", "stub"))
+fn bad(reason: impl Into<String>) -> Error {
+    Error::format(FORMAT, reason)
 }
