@@ -138,7 +138,8 @@ fn compare(case: &Case, index: usize) -> Result<(), String> {
 #[cfg_attr(not(target_arch = "wasm32"), test)]
 fn rules_agree_with_central_differences() {
     let cases = all_cases();
-    let judged = cases.iter().enumerate().filter(|(_, case)| !WITHOUT_GRADIENT.contains(&case.op.name()) && !is_fused(&case.op));
+    let judged =
+        cases.iter().enumerate().filter(|(_, case)| !WITHOUT_GRADIENT.contains(&case.op.name()) && !is_fused(&case.op));
     let failures: Vec<_> = judged.filter_map(|(i, case)| compare(case, i).err()).collect();
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }

@@ -4,8 +4,8 @@
 //! and as a training step (loss, gradients and updaters are vertices like any other).
 
 pub mod gradient;
-pub mod rewrite;
 mod names;
+pub mod rewrite;
 mod subgraph;
 mod summary;
 
@@ -144,7 +144,12 @@ impl Graph {
     }
 
     /// Appends a parameter with its value.
-    pub fn parameter(&mut self, name: impl Into<String>, role: Role, value: impl Into<Arc<Tensor>>) -> Result<VertexId> {
+    pub fn parameter(
+        &mut self,
+        name: impl Into<String>,
+        role: Role,
+        value: impl Into<Arc<Tensor>>,
+    ) -> Result<VertexId> {
         let value = value.into();
         let id = self.add(name, Parameter { role, ty: value.ty() }, &[])?;
         self.get_mut(id).value = Some(value);

@@ -107,16 +107,16 @@ pub fn print_summary(rows: &[VertexSummary], total: usize, trainable: usize) -> 
             row.output_shape.iter().map(|d| d.map_or_else(|| "N".to_owned(), |d| d.to_string())).collect();
         format!("[{}]", dims.join(", "))
     };
-    let width = |f: &dyn Fn(&VertexSummary) -> usize, title: &str| {
-        rows.iter().map(f).max().unwrap_or(0).max(title.len())
-    };
+    let width =
+        |f: &dyn Fn(&VertexSummary) -> usize, title: &str| rows.iter().map(f).max().unwrap_or(0).max(title.len());
     let name = width(&|r| r.name.chars().count(), "name");
     let kind = width(&|r| r.kind.len(), "type");
     let out = width(&|r| shape(r).len(), "output");
     let mut text = format!("{:name$}  {:kind$}  {:out$}  {:>12}  frozen\n", "name", "type", "output", "parameters");
     for row in rows {
         let frozen = if row.frozen { "yes" } else { "" };
-        text += &format!("{:name$}  {:kind$}  {:out$}  {:>12}  {frozen}", row.name, row.kind, shape(row), row.parameters);
+        text +=
+            &format!("{:name$}  {:kind$}  {:out$}  {:>12}  {frozen}", row.name, row.kind, shape(row), row.parameters);
         text.truncate(text.trim_end().len());
         text.push('\n');
     }

@@ -170,7 +170,13 @@ pub fn evaluate(op: &Op, x: &[View<'_>], len: usize) -> Vec<f32> {
 
 impl Graph {
     /// Appends a vertex of a gradient rule, named after the vertex it belongs to.
-    pub(crate) fn add_for(&mut self, v: VertexId, part: &str, op: impl Into<Op>, inputs: &[VertexId]) -> Result<VertexId> {
+    pub(crate) fn add_for(
+        &mut self,
+        v: VertexId,
+        part: &str,
+        op: impl Into<Op>,
+        inputs: &[VertexId],
+    ) -> Result<VertexId> {
         let name = self.free_name(&format!("{}/{part}", self.get(v).name));
         self.add(name, op, inputs)
     }

@@ -37,7 +37,8 @@ pub(super) fn assign(graph: &Graph) -> Result<Assignment> {
             }
         } else {
             let len = vertex.ty.shape.len();
-            slot_of[index] = Some(if persists(vertex) { new_slot(&mut slots, len) } else { take(&mut slots, &mut free, len) });
+            slot_of[index] =
+                Some(if persists(vertex) { new_slot(&mut slots, len) } else { take(&mut slots, &mut free, len) });
         }
         // Whatever is read here for the last time makes room for the vertices after this one, never for this one itself.
         let mut released: Vec<usize> = vertex.inputs.iter().map(|i| root[i.index()]).chain([root[index]]).collect();

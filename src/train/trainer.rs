@@ -291,7 +291,10 @@ fn check_labels(program: &program::Program, set: &FeatureSet) -> Result<()> {
     if classes == labels {
         return Ok(());
     }
-    Err(Error::option("labels", format!("the data has {labels} labels, output '{}' has {classes}", program.predictions)))
+    Err(Error::option(
+        "labels",
+        format!("the data has {labels} labels, output '{}' has {classes}", program.predictions),
+    ))
 }
 
 /// Rows of a feature set as a batch; rows beyond the given ones repeat the first with weight 0.

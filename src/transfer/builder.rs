@@ -73,7 +73,10 @@ impl Requested {
         for (index, (name, ..)) in all.added.iter().enumerate() {
             let twice = all.added[..index].iter().any(|(other, ..)| other == name);
             if twice || (source.find(name).is_some() && !all.removed.contains_key(name)) {
-                return Err(Error::conflict(name, "a vertex of this name exists; remove it first or choose another name"));
+                return Err(Error::conflict(
+                    name,
+                    "a vertex of this name exists; remove it first or choose another name",
+                ));
             }
         }
         Ok(all)
@@ -186,7 +189,10 @@ impl Draft {
                 }
             }
             if self.pending.len() == before {
-                return Err(Error::conflict(&self.pending[0].name, "it reads its own result, directly or through others"));
+                return Err(Error::conflict(
+                    &self.pending[0].name,
+                    "it reads its own result, directly or through others",
+                ));
             }
         }
         Ok(graph)
@@ -198,9 +204,9 @@ fn sweep(source: &Graph, graph: &Graph) -> Result<Graph> {
     let mut consumers: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
     graph.outputs().iter().for_each(|o| consumers[o.index()] += 1);
     let dangled_before = |name: &str| {
-        source.find(name).is_some_and(|id| {
-            !source.outputs().contains(&id) && source.iter().all(|(_, v)| !v.inputs.contains(&id))
-        })
+        source
+            .find(name)
+            .is_some_and(|id| !source.outputs().contains(&id) && source.iter().all(|(_, v)| !v.inputs.contains(&id)))
     };
     let unread = graph.iter().filter(|(id, v)| consumers[id.index()] == 0 && !v.is_stored());
     let mut kept = graph.outputs().to_vec();

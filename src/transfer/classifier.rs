@@ -77,13 +77,17 @@ fn last_feature(source: &Graph) -> Result<VertexId> {
     let output = *source.outputs().first().ok_or_else(|| Error::conflict("", "the network has no output"))?;
     let reachable = source.ancestors(&[output]);
     let last = source.iter().rev().map(|(id, _)| id).find(|id| reachable[id.index()] && has_weights(id));
-    let last = last.ok_or_else(|| Error::conflict("", "the network has no layer with weights; name a vertex with 'at'"))?;
+    let last =
+        last.ok_or_else(|| Error::conflict("", "the network has no layer with weights; name a vertex with 'at'"))?;
     let mut at = source.get(last).inputs[0];
     while let Op::Dropout(_) | Op::Flatten(_) | Op::Reshape(_) = source.get(at).op {
         at = source.get(at).inputs[0];
     }
     if matches!(source.get(at).op, Op::Input(_)) {
-        return Err(Error::conflict(&source.get(last).name, "the network is a single layer; there is no feature to keep"));
+        return Err(Error::conflict(
+            &source.get(last).name,
+            "the network is a single layer; there is no feature to keep",
+        ));
     }
     Ok(at)
 }

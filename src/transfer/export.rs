@@ -71,7 +71,10 @@ impl Model {
         metadata.extend(options.model_card.clone());
         let (name, bytes) = match format {
             Format::Regraft if options.include_preprocessing => {
-                return Err(Error::option("includePreprocessing", "a regraft file keeps preprocessing beside the graph"));
+                return Err(Error::option(
+                    "includePreprocessing",
+                    "a regraft file keeps preprocessing beside the graph",
+                ));
             }
             Format::Regraft => {
                 let dtype = if half { FloatType::F16 } else { FloatType::F32 };

@@ -26,7 +26,8 @@ pub(super) fn add_layer(
         Layer::Activation { activation } => {
             let x = builder.merged(inputs, false)?;
             let op = activation_op(*activation, builder.g.get(x).ty.shape.rank());
-            let op = op.ok_or_else(|| Error::option("activation", "an activation layer needs one that is not identity"))?;
+            let op =
+                op.ok_or_else(|| Error::option("activation", "an activation layer needs one that is not identity"))?;
             builder.g.add(name, op, &[x])
         }
         Layer::Dropout { dropout } => {

@@ -68,17 +68,10 @@ impl Model {
         Ok(model)
     }
 
-    fn from_file(
-        format: Format,
-        bytes: &[u8],
-        files: &Files<'_>,
-        architecture: Option<Architecture>,
-    ) -> Result<Self> {
+    fn from_file(format: Format, bytes: &[u8], files: &Files<'_>, architecture: Option<Architecture>) -> Result<Self> {
         let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let provenance = BTreeMap::from([
-            ("source.format".to_owned(), format.to_string()),
-            ("source.sha256".to_owned(), digest),
-        ]);
+        let provenance =
+            BTreeMap::from([("source.format".to_owned(), format.to_string()), ("source.sha256".to_owned(), digest)]);
         let weights = |state: pytorch::StateDict| {
             let found = architecture.or_else(|| Architecture::detect(&state));
             let found = found.ok_or_else(|| {
@@ -179,7 +172,9 @@ fn main_file<'a>(files: &Files<'a>, format: Option<Format>) -> Result<Option<(Fo
             }
         }
         (None, Some(found)) => Ok(Some(found)),
-        (None, None) => Err(Error::format("model", "the bytes are of no known format (onnx, pytorch, safetensors, regraft)")),
+        (None, None) => {
+            Err(Error::format("model", "the bytes are of no known format (onnx, pytorch, safetensors, regraft)"))
+        }
     }
 }
 

@@ -73,7 +73,8 @@ impl Model {
         let graph = classifier(&self.graph, options)?;
         let seed = options.seed.or(self.configuration.seed);
         let kept = |name: &str| self.graph.find(name);
-        let is_new = |name: &str, value: &Option<Arc<Tensor>>| kept(name).is_none_or(|id| self.graph.get(id).value != *value);
+        let is_new =
+            |name: &str, value: &Option<Arc<Tensor>>| kept(name).is_none_or(|id| self.graph.get(id).value != *value);
         let reinitialized = graph
             .iter()
             .filter(|(_, v)| v.is_stored() && is_new(&v.name, &v.value))

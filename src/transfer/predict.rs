@@ -69,7 +69,11 @@ pub fn top(row: &[f32], labels: Option<&[String]>, top_k: usize) -> Vec<Predicti
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
     let label = |index: usize| labels.and_then(|l| l.get(index).cloned()).unwrap_or_else(|| index.to_string());
-    order.into_iter().take(top_k).map(|index| Prediction { label: label(index), index, probability: row[index] }).collect()
+    order
+        .into_iter()
+        .take(top_k)
+        .map(|index| Prediction { label: label(index), index, probability: row[index] })
+        .collect()
 }
 
 fn softmax(row: &mut [f32]) {

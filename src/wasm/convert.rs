@@ -89,7 +89,9 @@ fn tensor_to_js(tensor: &Tensor) -> JsValue {
         Data::I32(v) => ("i32", Int32Array::from(v.as_slice()).into()),
         Data::I64(v) => ("i64", BigInt64Array::from(v.as_slice()).into()),
         Data::U8(v) => ("u8", Uint8Array::from(v.as_slice()).into()),
-        Data::Bool(v) => ("bool", Uint8Array::from(v.iter().map(|b| u8::from(*b)).collect::<Vec<_>>().as_slice()).into()),
+        Data::Bool(v) => {
+            ("bool", Uint8Array::from(v.iter().map(|b| u8::from(*b)).collect::<Vec<_>>().as_slice()).into())
+        }
     };
     let shape: Array = tensor.shape().iter().map(|d| JsValue::from(*d as f64)).collect();
     let object = Object::new();

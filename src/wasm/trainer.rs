@@ -53,7 +53,8 @@ impl WasmTrainer {
     pub fn finish(&mut self, model: &mut WasmModel, stopped_by: JsValue) -> JsResult<JsValue> {
         let stopped_by: StoppedBy = from_js(stopped_by, "stoppedBy")?;
         if self.trainer.history(stopped_by).iterations.iter().any(|i| !i.loss.is_finite()) {
-            let reason = "the loss became infinite or not a number; choose a lower learning rate. The model was left as it was";
+            let reason =
+                "the loss became infinite or not a number; choose a lower learning rate. The model was left as it was";
             return Err(failure(&Error::option("updater", reason)));
         }
         model.model.update(self.trainer.parameters().or_throw()?).or_throw()?;

@@ -13,9 +13,7 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let taken = self.bytes.get(self.at..).and_then(|rest| rest.get(..len));
-        let taken = taken.ok_or_else(|| {
-            bad(format!("the file ends early: {len} bytes expected at {}", self.at))
-        })?;
+        let taken = taken.ok_or_else(|| bad(format!("the file ends early: {len} bytes expected at {}", self.at)))?;
         self.at += len;
         Ok(taken)
     }

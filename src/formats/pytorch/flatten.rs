@@ -132,9 +132,7 @@ fn item<'a>(pickle: &Pickle<'a>, level: &Level) -> Option<(Key<'a>, Id)> {
             Value::Int(n) => (Key::Number(*n), value),
             _ => (Key::Position(at), value),
         }),
-        Value::List(items) | Value::Tuple(items) => {
-            items.get(at).map(|&value| (Key::Position(at), value))
-        }
+        Value::List(items) | Value::Tuple(items) => items.get(at).map(|&value| (Key::Position(at), value)),
         _ => None,
     }
 }

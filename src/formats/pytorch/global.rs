@@ -142,13 +142,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn rebuild_tensor(
-        &mut self,
-        storage: Id,
-        offset: Id,
-        size: Id,
-        stride: Id,
-    ) -> Result<TensorRef> {
+    fn rebuild_tensor(&mut self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<TensorRef> {
         let Value::Storage(storage) = *self.get(storage) else {
             return Err(bad("a tensor has no storage"));
         };

@@ -7,8 +7,7 @@ use super::tests::{SMALL, small};
 use super::*;
 
 /// First object of a legacy file, its protocol, and an empty system description.
-const LEGACY: &[u8] =
-    b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
 
 fn int(n: i64) -> Vec<u8> {
     [b"\x8a\x08".as_slice(), &n.to_le_bytes()].concat()
@@ -69,10 +68,7 @@ fn refused(bytes: &[u8], why: &str) {
 fn builders_make_readable_files() {
     let object = dict(&[("a", tensor(storage(6), 1, &[2, 2], &[2, 1]))]);
     let read = read(&legacy(object, 6, 6)).expect("a well-formed file");
-    assert_eq!(
-        read.iter().map(|(n, t)| (n.as_str(), t.shape().len())).collect::<Vec<_>>(),
-        [("a", 4)]
-    );
+    assert_eq!(read.iter().map(|(n, t)| (n.as_str(), t.shape().len())).collect::<Vec<_>>(), [("a", 4)]);
 }
 
 #[test]
@@ -135,10 +131,9 @@ fn containers_may_hold_themselves_and_nest_deep() {
 
 #[test]
 fn stack_and_memo_are_checked() {
-    for body in [
-        "}0", "}00", "]a", "}s", "]e", "}u", "](Nu", "}(Nu", "}t", "](1t", "}\u{5}R", "}b", "}Q",
-        "]h\u{7}", "](",
-    ] {
+    for body in
+        ["}0", "}00", "]a", "}s", "]e", "}u", "](Nu", "}(Nu", "}t", "](1t", "}\u{5}R", "}b", "}Q", "]h\u{7}", "]("]
+    {
         assert!(read(&pickle(body.as_bytes().to_vec())).is_err(), "{body:?}");
     }
     refused(&pickle(b"}R".to_vec()), "stack");
@@ -222,10 +217,7 @@ fn zip_entries_that_lie_are_refused() {
     let good = small("small_zip.pt");
     // Central directory headers: method at 10, sizes at 20 and 24, name length at 28, offset at 42, name at 46.
     let header = (0..good.len() - 60)
-        .find(|&at| {
-            good[at..].starts_with(b"PK\x01\x02")
-                && good[at + 46..].starts_with(b"small_zip/data/0")
-        })
+        .find(|&at| good[at..].starts_with(b"PK\x01\x02") && good[at + 46..].starts_with(b"small_zip/data/0"))
         .expect("the entry of storage 0");
     let patched = |at: usize, bytes: &[u8]| {
         let mut file = good.clone();

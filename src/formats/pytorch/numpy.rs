@@ -43,8 +43,7 @@ impl<'a> Machine<'a> {
         match (self.get(dtype), self.get(fortran), self.get(data)) {
             (Value::Dtype(dtype), Value::Bool(fortran), Value::Bytes(bytes)) => {
                 let len = bytes.len() / dtype.element.size();
-                let storage =
-                    Storage { key: data, element: dtype.element, order: dtype.order, len };
+                let storage = Storage { key: data, element: dtype.element, order: dtype.order, len };
                 let strides = strides(&shape, *fortran)?;
                 TensorRef::new(storage, 0, shape, strides)
             }

@@ -82,12 +82,7 @@ pub(super) struct TensorRef {
 
 impl TensorRef {
     /// `offset` and `strides` count elements.
-    pub(super) fn new(
-        storage: Storage,
-        offset: usize,
-        shape: Vec<usize>,
-        strides: Vec<usize>,
-    ) -> Result<Self> {
+    pub(super) fn new(storage: Storage, offset: usize, shape: Vec<usize>, strides: Vec<usize>) -> Result<Self> {
         if shape.len() != strides.len() {
             return Err(bad(format!("shape {shape:?} has strides {strides:?}")));
         }
@@ -95,9 +90,7 @@ impl TensorRef {
         let len = len.ok_or_else(|| bad(format!("shape {shape:?} is too large")))?;
         let dims: Vec<_> = shape.iter().copied().zip(strides).filter(|&(d, _)| d != 1).collect();
         if len > 0 {
-            let last = dims
-                .iter()
-                .try_fold(offset, |at, &(d, stride)| at.checked_add((d - 1).checked_mul(stride)?));
+            let last = dims.iter().try_fold(offset, |at, &(d, stride)| at.checked_add((d - 1).checked_mul(stride)?));
             if last.is_none_or(|last| last >= storage.len) {
                 return Err(bad(format!(
                     "a tensor of shape {shape:?} at {offset} leaves its storage of {} elements",
@@ -128,11 +121,7 @@ impl TensorRef {
         Tensor::new(self.shape.as_slice(), data)
     }
 
-    fn gather<T, const N: usize>(
-        &self,
-        bytes: &[u8],
-        value: impl Fn([u8; N]) -> T,
-    ) -> Result<Vec<T>> {
+    fn gather<T, const N: usize>(&self, bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Result<Vec<T>> {
         let elements = match bytes.as_chunks::<N>().0 {
             elements if elements.len() == self.storage.len => elements,
             elements => {

@@ -103,14 +103,10 @@ pub fn read(bytes: &[u8]) -> Result<(Graph, BTreeMap<String, String>)> {
     Ok((graph, metadata))
 }
 
-fn add(
-    graph: &mut Graph,
-    entry: Entry,
-    ids: &[VertexId],
-    tensors: &mut BTreeMap<String, Tensor>,
-) -> Result<VertexId> {
+fn add(graph: &mut Graph, entry: Entry, ids: &[VertexId], tensors: &mut BTreeMap<String, Tensor>) -> Result<VertexId> {
     let Entry { name, op, inputs, frozen, layer, loss } = entry;
-    let input = |i: &usize| ids.get(*i).copied().ok_or_else(|| bad(format!("'{name}' reads vertex {i}, not before it")));
+    let input =
+        |i: &usize| ids.get(*i).copied().ok_or_else(|| bad(format!("'{name}' reads vertex {i}, not before it")));
     let inputs: Vec<VertexId> = inputs.iter().map(input).collect::<Result<_>>()?;
     let stored = match &op {
         Op::Parameter(p) => Some(p.ty.clone()),

@@ -50,11 +50,7 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<(String, Tensor)>, Metadata)> {
 ///
 /// # Errors
 /// [`Error::Format`] when two tensors share a name, or the header would pass the format's 100 MB.
-pub fn write(
-    tensors: &[(String, &Tensor)],
-    metadata: &Metadata,
-    floats: FloatType,
-) -> Result<Vec<u8>> {
+pub fn write(tensors: &[(String, &Tensor)], metadata: &Metadata, floats: FloatType) -> Result<Vec<u8>> {
     let mut names: Vec<_> = tensors.iter().map(|(name, _)| name).collect();
     names.sort_unstable();
     if let Some([name, _]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -139,9 +135,6 @@ impl View for Stored<'_> {
     }
 }
 
-fn little<T: Copy, const N: usize>(
-    values: &[T],
-    bytes: impl Fn(T) -> [u8; N],
-) -> Cow<'static, [u8]> {
+fn little<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Cow<'static, [u8]> {
     Cow::Owned(values.iter().flat_map(|&value| bytes(value)).collect())
 }

@@ -24,7 +24,8 @@ fn fold_one(g: &mut Graph, bn: &Vertex, op: &BatchNorm, inputs: &[VertexId]) -> 
     let layer = g.get(inputs[0]).clone();
     let Some((op_with_bias, has_bias)) = with_bias(&layer.op) else { return Ok(None) };
     let values = |ids: &[VertexId]| -> Option<Vec<Vec<f32>>> {
-        let constant = |id: &VertexId| Some(g.get(*id)).filter(|v| v.is_constant())?.value.as_ref()?.as_f32().map(<[f32]>::to_vec);
+        let constant =
+            |id: &VertexId| Some(g.get(*id)).filter(|v| v.is_constant())?.value.as_ref()?.as_f32().map(<[f32]>::to_vec);
         ids.iter().map(constant).collect()
     };
     let (Some(stats), Some(weights)) = (values(&inputs[1..]), values(&layer.inputs[1..])) else { return Ok(None) };

@@ -109,11 +109,8 @@ impl Pass<'_> {
         }
         let vertex = self.old.get(id);
         let nhwc = forms.nhwc.ok_or_else(|| crate::error::Error::internal("a value was read before it was made"))?;
-        let name = if self.is_output(id) {
-            vertex.name.clone()
-        } else {
-            self.new.free_name(&format!("{}:nchw", vertex.name))
-        };
+        let name =
+            if self.is_output(id) { vertex.name.clone() } else { self.new.free_name(&format!("{}:nchw", vertex.name)) };
         let new = self.turn(name, nhwc, &TO_NCHW)?;
         let made = self.new.get_mut(new);
         (made.frozen, made.layer, made.loss) = (vertex.frozen, vertex.layer.clone(), vertex.loss);

@@ -57,52 +57,28 @@ impl ConvShape {
 
     /// Input row under tap `ky` of output row `oy`, if it is not padding.
     pub(super) fn input_row(&self, oy: usize, ky: usize) -> Option<usize> {
-        (oy * self.stride[0] + ky * self.dilation[0])
-            .checked_sub(self.padding[0])
-            .filter(|&y| y < self.h)
+        (oy * self.stride[0] + ky * self.dilation[0]).checked_sub(self.padding[0]).filter(|&y| y < self.h)
     }
 
     /// Input column under tap `kx` of output column `ox`, if it is not padding.
     pub(super) fn input_column(&self, ox: usize, kx: usize) -> Option<usize> {
-        (ox * self.stride[1] + kx * self.dilation[1])
-            .checked_sub(self.padding[1])
-            .filter(|&x| x < self.w)
+        (ox * self.stride[1] + kx * self.dilation[1]).checked_sub(self.padding[1]).filter(|&x| x < self.w)
     }
 
     /// The runs of one group under an output pixel: a kernel row is one run where its taps are neighbours.
     pub(super) fn taps(&self) -> (Walk, usize) {
         let outer_step = self.dilation[0] * self.padded_line();
         if self.groups == 1 && (self.dilation[1] == 1 || self.kw == 1) {
-            return (
-                Walk {
-                    outer: self.kh,
-                    outer_step,
-                    inner: 1,
-                    inner_step: 0,
-                },
-                self.kw * self.c,
-            );
+            return (Walk { outer: self.kh, outer_step, inner: 1, inner_step: 0 }, self.kw * self.c);
         }
         let inner_step = self.dilation[1] * self.c;
-        (
-            Walk {
-                outer: self.kh,
-                outer_step,
-                inner: self.kw,
-                inner_step,
-            },
-            self.c / self.groups,
-        )
+        (Walk { outer: self.kh, outer_step, inner: self.kw, inner_step }, self.c / self.groups)
     }
 }
 
 /// A buffer for [`padded`] copies of some images, or an empty one where nothing is padded.
 pub(super) fn padded_buffer(s: &ConvShape, images: usize, scratch: &mut Scratch) -> Vec<f32> {
-    scratch.take(if s.padding == [0; 4] {
-        0
-    } else {
-        images * s.padded_len()
-    })
+    scratch.take(if s.padding == [0; 4] { 0 } else { images * s.padded_len() })
 }
 
 /// `images` with the zero border of `s`: a copy in `buffer` where there is one.
@@ -111,10 +87,7 @@ pub(super) fn padded<'a>(s: &ConvShape, images: &'a [f32], buffer: &'a mut [f32]
         return images;
     }
     let [top, left, ..] = s.padding;
-    for (image, copy) in images
-        .chunks_exact(s.x_len())
-        .zip(buffer.chunks_exact_mut(s.padded_len()))
-    {
+    for (image, copy) in images.chunks_exact(s.x_len()).zip(buffer.chunks_exact_mut(s.padded_len())) {
         copy.fill(0.0);
         let lines = copy.chunks_exact_mut(s.padded_line()).skip(top);
         for (line, x) in lines.zip(image.chunks_exact(s.w * s.c)) {
@@ -133,9 +106,7 @@ pub struct PackedConv {
 impl PackedConv {
     /// Packs `[kh, kw, c/groups, m]` row-major (HWIO).
     pub(crate) fn pack(s: &ConvShape, w: &[f32]) -> Self {
-        let mut packed = Self {
-            groups: vec![PackedB::default(); s.groups],
-        };
+        let mut packed = Self { groups: vec![PackedB::default(); s.groups] };
         packed.repack(s, w);
         packed
     }
@@ -156,34 +127,18 @@ impl PackedConv {
 }
 
 /// `y = clamp(conv(x, w) + bias + residual)`.
-pub(crate) fn conv2d(
-    s: &ConvShape,
-    x: &[f32],
-    w: &PackedConv,
-    y: &mut [f32],
-    e: Epilogue<'_>,
-    scratch: &mut Scratch,
-) {
+pub(crate) fn conv2d(s: &ConvShape, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>, scratch: &mut Scratch) {
     debug_assert!(x.len() == s.n * s.x_len() && y.len() == s.n * s.y_len());
     if s.is_pointwise() {
         let (cg, mg) = (s.c / s.groups, s.m / s.groups);
         for (g, b) in w.groups.iter().enumerate() {
             let x = &x[(g * cg).min(x.len())..];
-            let out = &mut Out {
-                y: &mut *y,
-                ld: s.m,
-                col: g * mg,
-            };
+            let out = &mut Out { y: &mut *y, ld: s.m, col: g * mg };
             multiply_rows(s.n * s.h * s.w, x, s.c, b, e, out);
         }
         return;
     }
-    let grid = Grid {
-        base: 0,
-        width: s.ow,
-        line_step: s.stride[0] * s.padded_line(),
-        step: s.stride[1] * s.c,
-    };
+    let grid = Grid { base: 0, width: s.ow, line_step: s.stride[0] * s.padded_line(), step: s.stride[1] * s.c };
     let mut buffer = padded_buffer(s, 1, scratch);
     for i in 0..s.n {
         let x = padded(s, &x[i * s.x_len()..][..s.x_len()], &mut buffer);
@@ -200,27 +155,14 @@ fn image(s: &ConvShape, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e:
     let lines = (K_BLOCK / (taps.inner * len).max(1)).clamp(1, taps.outer.max(1));
     for (g, b) in w.groups.iter().enumerate() {
         for ky in (0..taps.outer).step_by(lines) {
-            let walk = Walk {
-                outer: lines.min(taps.outer - ky),
-                ..taps
-            };
+            let walk = Walk { outer: lines.min(taps.outer - ky), ..taps };
             let longest = if taps.inner == 1 { K_BLOCK } else { usize::MAX };
             for run in k_blocks(len, longest) {
                 let base = g * (s.c / s.groups) + ky * taps.outer_step + run.start;
                 let k0 = ky * taps.inner * len + run.start;
-                let mut a = Rows {
-                    x,
-                    grid: Grid { base, ..grid },
-                    walk,
-                    len: run.len(),
-                };
+                let mut a = Rows { x, grid: Grid { base, ..grid }, walk, len: run.len() };
                 let last = k0 + walk.outer * walk.inner * run.len() == b.k;
-                let block = Block {
-                    b,
-                    k0,
-                    resume: k0 > 0,
-                    e: e.at_block(last),
-                };
+                let block = Block { b, k0, resume: k0 > 0, e: e.at_block(last) };
                 let col = g * (s.m / s.groups);
                 multiply(s.oh * s.ow, &mut a, block, &mut Out { y, ld: s.m, col });
             }
@@ -237,10 +179,7 @@ mod tests {
     const TOLERANCE: f64 = 2e-6;
 
     fn check(rng: &mut Rng, s: &ConvShape) {
-        let (x, w) = (
-            rng.fill(s.n * s.x_len()),
-            rng.fill(s.kh * s.kw * s.c / s.groups * s.m),
-        );
+        let (x, w) = (rng.fill(s.n * s.x_len()), rng.fill(s.kh * s.kw * s.c / s.groups * s.m));
         let (bias, residual) = (rng.fill(s.m), rng.fill(s.n * s.y_len()));
         let mut expected = convolution(s, &x, &w);
         let tolerance = TOLERANCE * (s.kh * s.kw * s.c) as f64;
@@ -249,11 +188,7 @@ mod tests {
         let mut y = vec![f32::NAN; s.n * s.y_len()];
         conv2d(s, &x, &packed, &mut y, Epilogue::default(), &mut scratch);
         assert_close(&y, &expected, tolerance, &format!("{s:?}"));
-        let e = Epilogue {
-            bias: Some(&bias),
-            residual: Some(&residual),
-            clamp: Some((-1.0, 1.5)),
-        };
+        let e = Epilogue { bias: Some(&bias), residual: Some(&residual), clamp: Some((-1.0, 1.5)) };
         conv2d(s, &x, &packed, &mut y, e, &mut scratch);
         for (i, v) in expected.iter_mut().enumerate() {
             *v = (*v + f64::from(bias[i % s.m]) + f64::from(residual[i])).clamp(-1.0, 1.5);
@@ -264,19 +199,8 @@ mod tests {
             let mut image = vec![f32::NAN; s.y_len()];
             let residual = Some(&residual[i * s.y_len()..][..s.y_len()]);
             let x = &x[i * s.x_len()..][..s.x_len()];
-            conv2d(
-                &alone,
-                x,
-                &packed,
-                &mut image,
-                Epilogue { residual, ..e },
-                &mut scratch,
-            );
-            assert_eq!(
-                image,
-                y[i * s.y_len()..][..s.y_len()],
-                "image {i} alone, {s:?}"
-            );
+            conv2d(&alone, x, &packed, &mut image, Epilogue { residual, ..e }, &mut scratch);
+            assert_eq!(image, y[i * s.y_len()..][..s.y_len()], "image {i} alone, {s:?}");
         }
     }
 

@@ -12,66 +12,31 @@ const DX_CHUNK: usize = 64 << 10;
 /// Gradient by the input: `dy · wᵀ` for some output rows at a time, added where the taps were read.
 ///
 /// `w` is `[kh, kw, c/groups, m]`.
-pub(crate) fn conv2d_dx(
-    s: &ConvShape,
-    dy: &[f32],
-    w: &[f32],
-    dx: &mut [f32],
-    scratch: &mut Scratch,
-) {
+pub(crate) fn conv2d_dx(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
     debug_assert!(dx.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len());
     let (cg, mg) = (s.c / s.groups, s.m / s.groups);
     let taps = s.kh * s.kw * cg;
     let mut b = PackedB::borrow(scratch, mg, taps);
     let lines = (DX_CHUNK / (s.ow * taps).max(1)).clamp(1, s.oh.max(1));
-    let mut products = scratch.take(if s.is_pointwise() {
-        0
-    } else {
-        lines * s.ow * taps
-    });
+    let mut products = scratch.take(if s.is_pointwise() { 0 } else { lines * s.ow * taps });
     if !s.is_pointwise() {
         dx.fill(0.0);
     }
     for g in 0..s.groups {
         b.repack_transposed_strided(mg, taps, &w[g * mg..], s.m);
         if s.is_pointwise() {
-            let mut out = Out {
-                y: &mut *dx,
-                ld: s.c,
-                col: g * cg,
-            };
+            let mut out = Out { y: &mut *dx, ld: s.c, col: g * cg };
             let pixels = s.n * s.h * s.w;
-            multiply_rows(
-                pixels,
-                &dy[(g * mg).min(dy.len())..],
-                s.m,
-                &b,
-                Epilogue::default(),
-                &mut out,
-            );
+            multiply_rows(pixels, &dy[(g * mg).min(dy.len())..], s.m, &b, Epilogue::default(), &mut out);
             continue;
         }
         for i in 0..s.n {
-            let (dy, dx) = (
-                &dy[i * s.y_len()..][..s.y_len()],
-                &mut dx[i * s.x_len()..][..s.x_len()],
-            );
+            let (dy, dx) = (&dy[i * s.y_len()..][..s.y_len()], &mut dx[i * s.x_len()..][..s.x_len()]);
             for oy in (0..s.oh).step_by(lines) {
                 let rows = oy..s.oh.min(oy + lines);
-                let mut out = Out {
-                    y: &mut products,
-                    ld: taps,
-                    col: 0,
-                };
+                let mut out = Out { y: &mut products, ld: taps, col: 0 };
                 let dy = &dy[oy * s.ow * s.m + g * mg..];
-                multiply_rows(
-                    rows.len() * s.ow,
-                    dy,
-                    s.m,
-                    &b,
-                    Epilogue::default(),
-                    &mut out,
-                );
+                multiply_rows(rows.len() * s.ow, dy, s.m, &b, Epilogue::default(), &mut out);
                 scatter(s, g, rows, &products, dx);
             }
         }
@@ -81,13 +46,7 @@ pub(crate) fn conv2d_dx(
 }
 
 /// Adds the products of output rows `rows`, `[pixel, kh, kw, c/groups]`, to the input pixels they belong to.
-fn scatter(
-    s: &ConvShape,
-    g: usize,
-    rows: core::ops::Range<usize>,
-    products: &[f32],
-    dx: &mut [f32],
-) {
+fn scatter(s: &ConvShape, g: usize, rows: core::ops::Range<usize>, products: &[f32], dx: &mut [f32]) {
     let cg = s.c / s.groups;
     let pixels = rows.flat_map(|oy| (0..s.ow).map(move |ox| (oy, ox)));
     for ((oy, ox), taps) in pixels.zip(products.chunks_exact((s.kh * s.kw * cg).max(1))) {
@@ -109,13 +68,7 @@ fn scatter(
 }
 
 /// Gradient by the weights, `[kh, kw, c/groups, m]`, summed over the batch in order: `xᵀ · dy` under each tap.
-pub(crate) fn conv2d_dw(
-    s: &ConvShape,
-    x: &[f32],
-    dy: &[f32],
-    dw: &mut [f32],
-    scratch: &mut Scratch,
-) {
+pub(crate) fn conv2d_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut Scratch) {
     debug_assert!(x.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len());
     if s.n == 0 {
         return dw.fill(0.0);
@@ -129,27 +82,13 @@ pub(crate) fn conv2d_dw(
     let mut b = PackedB::borrow(scratch, images * pixels, s.m / s.groups);
     for first in (0..s.n).step_by(images) {
         let images = images.min(s.n - first);
-        let x = padded(
-            s,
-            &x[first * s.x_len()..][..images * s.x_len()],
-            &mut copies,
-        );
+        let x = padded(s, &x[first * s.x_len()..][..images * s.x_len()], &mut copies);
         let dy = &dy[first * s.y_len()..][..images * s.y_len()];
         for g in 0..s.groups {
-            b.repack_strided(
-                images * pixels,
-                s.m / s.groups,
-                &dy[g * (s.m / s.groups)..],
-                s.m,
-            );
+            b.repack_strided(images * pixels, s.m / s.groups, &dy[g * (s.m / s.groups)..], s.m);
             for oy in (0..s.oh).step_by(lines) {
                 let lines = lines.min(s.oh - oy);
-                let block = Block {
-                    b: &b,
-                    k0: oy * s.ow,
-                    resume: first + oy > 0,
-                    e: Epilogue::default(),
-                };
+                let block = Block { b: &b, k0: oy * s.ow, resume: first + oy > 0, e: Epilogue::default() };
                 dw_lines(s, g, oy, lines, images, x, block, dw, &mut rows);
             }
         }
@@ -160,10 +99,7 @@ pub(crate) fn conv2d_dw(
 }
 
 /// What output lines `oy..oy + lines` of some padded images give to the weights of group `g`.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the innermost part of one loop nest"
-)]
+#[expect(clippy::too_many_arguments, reason = "the innermost part of one loop nest")]
 fn dw_lines(
     s: &ConvShape,
     g: usize,
@@ -176,37 +112,15 @@ fn dw_lines(
     buffer: &mut [f32],
 ) {
     let (taps, len) = s.taps();
-    let walk = Walk {
-        outer: lines,
-        outer_step: s.stride[0] * s.padded_line(),
-        inner: s.ow,
-        inner_step: s.stride[1] * s.c,
-    };
+    let walk =
+        Walk { outer: lines, outer_step: s.stride[0] * s.padded_line(), inner: s.ow, inner_step: s.stride[1] * s.c };
     for tap in 0..taps.outer * taps.inner {
         let (ky, kx) = (tap / taps.inner, tap % taps.inner);
-        let start = g * (s.c / s.groups)
-            + oy * walk.outer_step
-            + ky * taps.outer_step
-            + kx * taps.inner_step;
+        let start = g * (s.c / s.groups) + oy * walk.outer_step + ky * taps.outer_step + kx * taps.inner_step;
         let x = &x[start..];
-        let mut a = Columns {
-            x,
-            images,
-            image_step: s.padded_len(),
-            walk,
-            buffer,
-        };
+        let mut a = Columns { x, images, image_step: s.padded_len(), walk, buffer };
         let y = &mut dw[tap * len * s.m..][..len * s.m];
-        multiply(
-            len,
-            &mut a,
-            block,
-            &mut Out {
-                y,
-                ld: s.m,
-                col: g * (s.m / s.groups),
-            },
-        );
+        multiply(len, &mut a, block, &mut Out { y, ld: s.m, col: g * (s.m / s.groups) });
     }
 }
 
@@ -224,27 +138,14 @@ mod tests {
         let mut scratch = Scratch::default();
         for _ in 0..150 {
             let s = conv_shape(&mut rng, false);
-            let (x, w) = (
-                rng.fill(s.n * s.x_len()),
-                rng.fill(s.kh * s.kw * s.c / s.groups * s.m),
-            );
+            let (x, w) = (rng.fill(s.n * s.x_len()), rng.fill(s.kh * s.kw * s.c / s.groups * s.m));
             let dy = rng.fill(s.n * s.y_len());
             let (expected_dx, expected_dw) = convolution_gradients(&s, &x, &w, &dy);
             let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
             conv2d_dx(&s, &dy, &w, &mut dx, &mut scratch);
-            assert_close(
-                &dx,
-                &expected_dx,
-                TOLERANCE * (s.kh * s.kw * s.m) as f64,
-                &format!("dx, {s:?}"),
-            );
+            assert_close(&dx, &expected_dx, TOLERANCE * (s.kh * s.kw * s.m) as f64, &format!("dx, {s:?}"));
             conv2d_dw(&s, &x, &dy, &mut dw, &mut scratch);
-            assert_close(
-                &dw,
-                &expected_dw,
-                TOLERANCE * (s.n * s.oh * s.ow) as f64,
-                &format!("dw, {s:?}"),
-            );
+            assert_close(&dw, &expected_dw, TOLERANCE * (s.n * s.oh * s.ow) as f64, &format!("dw, {s:?}"));
         }
     }
 }

@@ -15,14 +15,7 @@ const LANES: usize = 4;
 ///
 /// Works down strips of up to seven output columns. A strip whose taps all lie between the left and the right edge
 /// reads x itself; any other is copied with its zeros, as are channels that are no multiple of four.
-pub(crate) fn depthwise(
-    s: &ConvShape,
-    x: &[f32],
-    w: &[f32],
-    y: &mut [f32],
-    e: Epilogue<'_>,
-    scratch: &mut Scratch,
-) {
+pub(crate) fn depthwise(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], e: Epilogue<'_>, scratch: &mut Scratch) {
     debug_assert!(s.groups == s.c && s.m == s.c && w.len() == s.kh * s.kw * s.c);
     debug_assert!(x.len() == s.n * s.x_len() && y.len() == s.n * s.y_len());
     let quads = s.c.div_ceil(LANES);
@@ -30,16 +23,8 @@ pub(crate) fn depthwise(
     if let Some(b) = e.bias {
         bias[..s.c].copy_from_slice(b);
     }
-    let mut weights = scratch.take_zeroed(if s.c.is_multiple_of(LANES) {
-        0
-    } else {
-        s.kh * s.kw * quads * LANES
-    });
-    let w = if weights.is_empty() {
-        w
-    } else {
-        widen(s.c, w, &mut weights)
-    };
+    let mut weights = scratch.take_zeroed(if s.c.is_multiple_of(LANES) { 0 } else { s.kh * s.kw * quads * LANES });
+    let w = if weights.is_empty() { w } else { widen(s.c, w, &mut weights) };
     // With a residual the bounds apply after a second pass.
     let clamp = e.clamp.filter(|_| e.residual.is_none());
     let job = Job {
@@ -50,10 +35,7 @@ pub(crate) fn depthwise(
         clamp: clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
     };
     for i in 0..s.n {
-        let (x, y) = (
-            &x[i * s.x_len()..][..s.x_len()],
-            &mut y[i * s.y_len()..][..s.y_len()],
-        );
+        let (x, y) = (&x[i * s.x_len()..][..s.x_len()], &mut y[i * s.y_len()..][..s.y_len()]);
         match s.ow {
             0 => {}
             1 | 2 => job.strips::<1>(x, y, scratch),
@@ -73,10 +55,7 @@ pub(crate) fn depthwise(
 
 /// Rows of `c` floats to rows of whole quads; what lies behind the `c` keeps its zeros.
 fn widen<'a>(c: usize, x: &[f32], wide: &'a mut [f32]) -> &'a [f32] {
-    for (y, x) in wide
-        .chunks_exact_mut(c.next_multiple_of(LANES))
-        .zip(x.chunks_exact(c))
-    {
+    for (y, x) in wide.chunks_exact_mut(c.next_multiple_of(LANES)).zip(x.chunks_exact(c)) {
         y[..c].copy_from_slice(x);
     }
     wide
@@ -145,10 +124,7 @@ impl Job<'_> {
         let left = s.padding[1].saturating_sub(first).min(span);
         let start = (first + left).saturating_sub(s.padding[1]).min(s.w);
         let columns = (span - left).min(s.w - start);
-        for (line, x) in copy
-            .chunks_exact_mut(span * wide)
-            .zip(x.chunks_exact(s.w * s.c))
-        {
+        for (line, x) in copy.chunks_exact_mut(span * wide).zip(x.chunks_exact(s.w * s.c)) {
             let x = &x[start * s.c..][..columns * s.c];
             line[..left * wide].fill(0.0);
             line[(left + columns) * wide..].fill(0.0);
@@ -167,10 +143,7 @@ impl Job<'_> {
         let s = self.s;
         let (top, d, first) = (s.padding[0], s.dilation[0], oy * s.stride[0]);
         let skipped = top.saturating_sub(first).div_ceil(d).min(s.kh);
-        let end = (top + s.h)
-            .saturating_sub(first)
-            .div_ceil(d)
-            .clamp(skipped, s.kh);
+        let end = (top + s.h).saturating_sub(first).div_ceil(d).clamp(skipped, s.kh);
         let line = (first + skipped * d).saturating_sub(top).min(s.h);
         Taps {
             x: &x[(line * pitch).min(x.len())..],
@@ -192,11 +165,7 @@ impl Job<'_> {
     }
 
     #[inline(never)]
-    fn unrolled<const KW: usize, const S: usize, const T: usize>(
-        &self,
-        taps: Taps<'_>,
-        y: &mut [f32],
-    ) {
+    fn unrolled<const KW: usize, const S: usize, const T: usize>(&self, taps: Taps<'_>, y: &mut [f32]) {
         let quads = self.quads;
         let end = match taps.rows {
             0 => 0,
@@ -207,14 +176,13 @@ impl Job<'_> {
             let mut acc = [F32x4::load(&self.bias[q]); T];
             for ky in 0..taps.rows {
                 // Safety: the index is below `rows · KW · quads`.
-                let w: [F32x4; KW] =
-                    from_fn(|kx| unsafe { quad(taps.w, (ky * KW + kx) * quads + q) });
+                let w: [F32x4; KW] = from_fn(|kx| unsafe { quad(taps.w, (ky * KW + kx) * quads + q) });
                 let line = ky * taps.step + q;
-                for t in 0..T {
-                    for kx in 0..KW {
+                for (t, acc) in acc.iter_mut().enumerate() {
+                    for (kx, w) in w.iter().enumerate() {
                         // Safety: the index is below `end`, which it reaches in the last row, column and quad.
                         let x = unsafe { quad(taps.x, line + (t * S + kx) * quads) };
-                        acc[t] = x.mul_add(w[kx], acc[t]);
+                        *acc = x.mul_add(*w, *acc);
                     }
                 }
             }
@@ -248,9 +216,9 @@ impl Job<'_> {
         let acc = acc.map(|x| x.at_least(lo).at_most(hi));
         let (c, channel) = (self.s.c, q * LANES);
         if channel + LANES <= c {
-            for t in 0..T {
+            for (t, acc) in acc.iter().enumerate() {
                 if let Some(y) = y[t * c + channel..].first_chunk_mut() {
-                    acc[t].store(y);
+                    acc.store(y);
                 }
             }
         } else {
@@ -264,13 +232,7 @@ impl Job<'_> {
 }
 
 /// Gradient by the input.
-pub(crate) fn depthwise_dx(
-    s: &ConvShape,
-    dy: &[f32],
-    w: &[f32],
-    dx: &mut [f32],
-    _scratch: &mut Scratch,
-) {
+pub(crate) fn depthwise_dx(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], _scratch: &mut Scratch) {
     dx.fill(0.0);
     each_tap(s, |x_at, w_at, y_at| {
         let (dy, w) = (&dy[y_at..][..s.c], &w[w_at..][..s.c]);
@@ -281,13 +243,7 @@ pub(crate) fn depthwise_dx(
 }
 
 /// Gradient by the weights, `[kh, kw, c]`, summed over the batch in order.
-pub(crate) fn depthwise_dw(
-    s: &ConvShape,
-    x: &[f32],
-    dy: &[f32],
-    dw: &mut [f32],
-    _scratch: &mut Scratch,
-) {
+pub(crate) fn depthwise_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], _scratch: &mut Scratch) {
     dw.fill(0.0);
     each_tap(s, |x_at, w_at, y_at| {
         let (x, dy) = (&x[x_at..][..s.c], &dy[y_at..][..s.c]);
@@ -310,11 +266,7 @@ fn each_tap(s: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
                         continue;
                     };
                     let x = ((i * s.h + iy) * s.w + ix) * s.c;
-                    f(
-                        x,
-                        (ky * s.kw + kx) * s.c,
-                        ((i * s.oh + oy) * s.ow + ox) * s.c,
-                    );
+                    f(x, (ky * s.kw + kx) * s.c, ((i * s.oh + oy) * s.ow + ox) * s.c);
                 }
             }
         }
@@ -323,9 +275,7 @@ fn each_tap(s: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{
-        Rng, assert_close, conv_shape, convolution, convolution_gradients,
-    };
+    use super::super::testing::{Rng, assert_close, conv_shape, convolution, convolution_gradients};
     use super::*;
 
     /// Rounding per product of values around 1.
@@ -344,11 +294,7 @@ mod tests {
             let tolerance = TOLERANCE * (s.kh * s.kw) as f64;
             depthwise(&s, &x, &w, &mut y, Epilogue::default(), &mut scratch);
             assert_close(&y, &expected, tolerance, &format!("{s:?}"));
-            let e = Epilogue {
-                bias: Some(&bias),
-                residual: Some(&residual),
-                clamp: Some((-1.0, 1.5)),
-            };
+            let e = Epilogue { bias: Some(&bias), residual: Some(&residual), clamp: Some((-1.0, 1.5)) };
             depthwise(&s, &x, &w, &mut y, e, &mut scratch);
             for (i, v) in expected.iter_mut().enumerate() {
                 *v = (*v + f64::from(bias[i % s.c]) + f64::from(residual[i])).clamp(-1.0, 1.5);
@@ -359,19 +305,8 @@ mod tests {
                 let mut image = vec![f32::NAN; s.y_len()];
                 let residual = Some(&residual[i * s.y_len()..][..s.y_len()]);
                 let x = &x[i * s.x_len()..][..s.x_len()];
-                depthwise(
-                    &alone,
-                    x,
-                    &w,
-                    &mut image,
-                    Epilogue { residual, ..e },
-                    &mut scratch,
-                );
-                assert_eq!(
-                    image,
-                    y[i * s.y_len()..][..s.y_len()],
-                    "image {i} alone, {s:?}"
-                );
+                depthwise(&alone, x, &w, &mut image, Epilogue { residual, ..e }, &mut scratch);
+                assert_eq!(image, y[i * s.y_len()..][..s.y_len()], "image {i} alone, {s:?}");
             }
         }
     }
@@ -387,19 +322,9 @@ mod tests {
             let (expected_dx, expected_dw) = convolution_gradients(&s, &x, &w, &dy);
             let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
             depthwise_dx(&s, &dy, &w, &mut dx, &mut scratch);
-            assert_close(
-                &dx,
-                &expected_dx,
-                TOLERANCE * (s.kh * s.kw) as f64,
-                &format!("dx, {s:?}"),
-            );
+            assert_close(&dx, &expected_dx, TOLERANCE * (s.kh * s.kw) as f64, &format!("dx, {s:?}"));
             depthwise_dw(&s, &x, &dy, &mut dw, &mut scratch);
-            assert_close(
-                &dw,
-                &expected_dw,
-                TOLERANCE * (s.n * s.oh * s.ow) as f64,
-                &format!("dw, {s:?}"),
-            );
+            assert_close(&dw, &expected_dw, TOLERANCE * (s.n * s.oh * s.ow) as f64, &format!("dw, {s:?}"));
         }
     }
 }

@@ -59,9 +59,7 @@ pub(crate) fn channel_scale_shift(
     y: &mut [f32],
     clamp: Option<(f32, f32)>,
 ) {
-    debug_assert!(
-        x.len() == rows * c && y.len() == rows * c && scale.len() == c && shift.len() == c
-    );
+    debug_assert!(x.len() == rows * c && y.len() == rows * c && scale.len() == c && shift.len() == c);
     let (lo, hi) = clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     for (y, x) in y.chunks_exact_mut(c.max(1)).zip(x.chunks_exact(c.max(1))) {
         for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
@@ -121,10 +119,7 @@ mod tests {
         let x: Vec<f32> = (-1200..=1200).map(|i| i as f32 * 0.1).collect();
         let mut y = vec![f32::NAN; x.len()];
         sigmoid(&x, &mut y);
-        let expected: Vec<f64> = x
-            .iter()
-            .map(|&x| 1.0 / (1.0 + f64::from(-x).exp()))
-            .collect();
+        let expected: Vec<f64> = x.iter().map(|&x| 1.0 / (1.0 + f64::from(-x).exp())).collect();
         assert_close(&y, &expected, SIGMOID_TOLERANCE, "sigmoid");
     }
 }

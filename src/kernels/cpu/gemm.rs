@@ -20,13 +20,6 @@ impl PackedB {
         packed
     }
 
-    /// Packs the transpose of `n×k` row-major.
-    pub(crate) fn pack_transposed(k: usize, n: usize, bt: &[f32]) -> Self {
-        let mut packed = Self::default();
-        packed.repack_transposed(k, n, bt);
-        packed
-    }
-
     /// [`PackedB::pack`] into the memory already held.
     pub(crate) fn repack(&mut self, k: usize, n: usize, b: &[f32]) {
         debug_assert_eq!(b.len(), k * n);
@@ -51,7 +44,7 @@ impl PackedB {
         }
     }
 
-    /// [`PackedB::pack_transposed`] into the memory already held.
+    /// Packs the transpose of `n×k` row-major into the memory already held.
     pub(crate) fn repack_transposed(&mut self, k: usize, n: usize, bt: &[f32]) {
         debug_assert_eq!(bt.len(), k * n);
         self.repack_transposed_strided(k, n, bt, k);
@@ -95,11 +88,7 @@ impl PackedB {
 
     /// Panels in borrowed memory; [`PackedB::release`] gives it back.
     pub(super) fn borrow(scratch: &mut Scratch, k: usize, n: usize) -> Self {
-        Self {
-            k,
-            n,
-            data: scratch.take(n.div_ceil(NR) * k * NR),
-        }
+        Self { k, n, data: scratch.take(n.div_ceil(NR) * k * NR) }
     }
 
     pub(super) fn release(self, scratch: &mut Scratch) {
@@ -125,28 +114,11 @@ pub(crate) fn gemm(m: usize, a: &[f32], b: &PackedB, y: &mut [f32], e: Epilogue<
 }
 
 /// `y = a · b` with rows of `a` that start `step` floats apart.
-pub(super) fn multiply_rows(
-    m: usize,
-    x: &[f32],
-    step: usize,
-    b: &PackedB,
-    e: Epilogue<'_>,
-    out: &mut Out<'_>,
-) {
+pub(super) fn multiply_rows(m: usize, x: &[f32], step: usize, b: &PackedB, e: Epilogue<'_>, out: &mut Out<'_>) {
     for ks in k_blocks(b.k, K_BLOCK) {
-        let mut a = Plain {
-            x,
-            base: ks.start,
-            step,
-            len: ks.len(),
-        };
+        let mut a = Plain { x, base: ks.start, step, len: ks.len() };
         let last = ks.end == b.k;
-        let block = Block {
-            b,
-            k0: ks.start,
-            resume: ks.start > 0,
-            e: e.at_block(last),
-        };
+        let block = Block { b, k0: ks.start, resume: ks.start > 0, e: e.at_block(last) };
         multiply(m, &mut a, block, out);
     }
 }
@@ -154,14 +126,7 @@ pub(super) fn multiply_rows(
 impl<'a> Epilogue<'a> {
     /// The part for the last of several blocks of k, or for one before: bias and residual only start the first.
     pub(super) fn at_block(self, last: bool) -> Self {
-        if last {
-            self
-        } else {
-            Self {
-                clamp: None,
-                ..self
-            }
-        }
+        if last { self } else { Self { clamp: None, ..self } }
     }
 }
 
@@ -178,21 +143,8 @@ pub(crate) struct MatMulDims {
 }
 
 /// `y[m×n] = op(a) · op(b)`, or `y += …`, all row-major.
-pub(crate) fn matmul(
-    dims: MatMulDims,
-    a: &[f32],
-    b: &[f32],
-    y: &mut [f32],
-    accumulate: bool,
-    scratch: &mut Scratch,
-) {
-    let MatMulDims {
-        m,
-        k,
-        n,
-        trans_a,
-        trans_b,
-    } = dims;
+pub(crate) fn matmul(dims: MatMulDims, a: &[f32], b: &[f32], y: &mut [f32], accumulate: bool, scratch: &mut Scratch) {
+    let MatMulDims { m, k, n, trans_a, trans_b } = dims;
     debug_assert!(a.len() == m * k && b.len() == k * n && y.len() == m * n);
     let mut packed = PackedB::borrow(scratch, k, n);
     if trans_b {
@@ -200,52 +152,17 @@ pub(crate) fn matmul(
     } else {
         packed.repack(k, n, b);
     }
-    let mut buffer = scratch.take(if trans_a {
-        Columns::buffer_len(k.min(K_BLOCK))
-    } else {
-        0
-    });
+    let mut buffer = scratch.take(if trans_a { Columns::buffer_len(k.min(K_BLOCK)) } else { 0 });
     for ks in k_blocks(k, K_BLOCK) {
         let resume = accumulate || ks.start > 0;
-        let block = Block {
-            b: &packed,
-            k0: ks.start,
-            resume,
-            e: Epilogue::default(),
-        };
+        let block = Block { b: &packed, k0: ks.start, resume, e: Epilogue::default() };
         let out = &mut Out { y, ld: n, col: 0 };
         if trans_a {
-            let walk = Walk {
-                outer: 1,
-                outer_step: 0,
-                inner: ks.len(),
-                inner_step: m,
-            };
+            let walk = Walk { outer: 1, outer_step: 0, inner: ks.len(), inner_step: m };
             let x = &a[ks.start * m..];
-            multiply(
-                m,
-                &mut Columns {
-                    x,
-                    images: 1,
-                    image_step: 0,
-                    walk,
-                    buffer: &mut buffer,
-                },
-                block,
-                out,
-            );
+            multiply(m, &mut Columns { x, images: 1, image_step: 0, walk, buffer: &mut buffer }, block, out);
         } else {
-            multiply(
-                m,
-                &mut Plain {
-                    x: a,
-                    base: ks.start,
-                    step: k,
-                    len: ks.len(),
-                },
-                block,
-                out,
-            );
+            multiply(m, &mut Plain { x: a, base: ks.start, step: k, len: ks.len() }, block, out);
         }
     }
     scratch.give(buffer);
@@ -280,27 +197,13 @@ mod tests {
         let mut expected = product(m, k, n, |i, p| a[i * k + p], |p, j| b[p * n + j]);
         let packed = PackedB::pack(k, n, &b);
         gemm(m, &a, &packed, &mut y, Epilogue::default());
-        assert_close(
-            &y,
-            &expected,
-            TOLERANCE * k as f64,
-            &format!("{m}×{k}·{k}×{n}"),
-        );
-        let e = Epilogue {
-            bias: Some(&bias),
-            residual: Some(&residual),
-            clamp: Some((-0.5, 0.75)),
-        };
+        assert_close(&y, &expected, TOLERANCE * k as f64, &format!("{m}×{k}·{k}×{n}"));
+        let e = Epilogue { bias: Some(&bias), residual: Some(&residual), clamp: Some((-0.5, 0.75)) };
         gemm(m, &a, &packed, &mut y, e);
         for (i, x) in expected.iter_mut().enumerate() {
             *x = (*x + f64::from(bias[i % n]) + f64::from(residual[i])).clamp(-0.5, 0.75);
         }
-        assert_close(
-            &y,
-            &expected,
-            TOLERANCE * k as f64,
-            &format!("{m}×{k}·{k}×{n} with epilogue"),
-        );
+        assert_close(&y, &expected, TOLERANCE * k as f64, &format!("{m}×{k}·{k}×{n} with epilogue"));
     }
 
     #[test]
@@ -322,42 +225,19 @@ mod tests {
     fn matmul_agrees_in_every_orientation() {
         let mut rng = Rng::new(3);
         let mut scratch = Scratch::default();
-        for (m, k, n) in [
-            (1, 1, 1),
-            (7, 32, 13),
-            (50, 9, 21),
-            (5, 1999, 8),
-            (2, 3, 17),
-            (3, 0, 2),
-        ] {
+        for (m, k, n) in [(1, 1, 1), (7, 32, 13), (50, 9, 21), (5, 1999, 8), (2, 3, 17), (3, 0, 2)] {
             for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
                 let (a, b) = (rng.fill(m * k), rng.fill(k * n));
                 let a_at = |i, p| if trans_a { a[p * m + i] } else { a[i * k + p] };
                 let b_at = |p, j| if trans_b { b[j * k + p] } else { b[p * n + j] };
                 let mut expected = product(m, k, n, a_at, b_at);
-                let dims = MatMulDims {
-                    m,
-                    k,
-                    n,
-                    trans_a,
-                    trans_b,
-                };
+                let dims = MatMulDims { m, k, n, trans_a, trans_b };
                 let mut y = vec![f32::NAN; m * n];
                 matmul(dims, &a, &b, &mut y, false, &mut scratch);
-                assert_close(
-                    &y,
-                    &expected,
-                    TOLERANCE * (k + 1) as f64,
-                    &format!("{dims:?}"),
-                );
+                assert_close(&y, &expected, TOLERANCE * (k + 1) as f64, &format!("{dims:?}"));
                 matmul(dims, &a, &b, &mut y, true, &mut scratch);
                 expected.iter_mut().for_each(|x| *x *= 2.0);
-                assert_close(
-                    &y,
-                    &expected,
-                    TOLERANCE * (k + 1) as f64,
-                    &format!("{dims:?}, twice"),
-                );
+                assert_close(&y, &expected, TOLERANCE * (k + 1) as f64, &format!("{dims:?}, twice"));
             }
         }
     }
@@ -368,33 +248,16 @@ mod tests {
         let bytes = b.bytes();
         b.repack(4, 9, &[2.0; 36]);
         assert_eq!(b.bytes(), bytes);
-        assert!(
-            b.panel(1)
-                .iter()
-                .all(|row| *row == [2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-        );
+        assert!(b.panel(1).iter().all(|row| *row == [2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
         b.repack_transposed(4, 9, &[3.0; 36]);
-        assert!(
-            b.panel(1)
-                .iter()
-                .all(|row| *row == [3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-        );
+        assert!(b.panel(1).iter().all(|row| *row == [3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
     }
 
     #[test]
     fn nan_passes_the_clamp() {
         let mut y = [0.0; 8];
         let b = PackedB::pack(1, 8, &[f32::NAN; 8]);
-        gemm(
-            1,
-            &[1.0],
-            &b,
-            &mut y,
-            Epilogue {
-                clamp: Some((0.0, 6.0)),
-                ..Epilogue::default()
-            },
-        );
+        gemm(1, &[1.0], &b, &mut y, Epilogue { clamp: Some((0.0, 6.0)), ..Epilogue::default() });
         assert!(y.iter().all(|x| x.is_nan()));
     }
 }

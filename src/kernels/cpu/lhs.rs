@@ -56,19 +56,12 @@ pub(super) trait Lhs {
 
 /// One step over k.
 #[inline(always)]
-fn step<const MR: usize, const NP: usize>(
-    acc: &mut Acc<MR, NP>,
-    a: [f32; MR],
-    b: [&[f32; NR]; NP],
-) {
+fn step<const MR: usize, const NP: usize>(acc: &mut Acc<MR, NP>, a: [f32; MR], b: [&[f32; NR]; NP]) {
     let b = b.map(F32x4::load_pair);
     for r in 0..MR {
         let a = F32x4::splat(a[r]);
         for q in 0..NP {
-            acc[r][q] = [
-                a.mul_add(b[q][0], acc[r][q][0]),
-                a.mul_add(b[q][1], acc[r][q][1]),
-            ];
+            acc[r][q] = [a.mul_add(b[q][0], acc[r][q][0]), a.mul_add(b[q][1], acc[r][q][1])];
         }
     }
 }

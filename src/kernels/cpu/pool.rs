@@ -60,10 +60,7 @@ impl Window<'_> {
     /// Offsets of the input pixels in row-major window order.
     fn taps(&self) -> impl Iterator<Item = usize> {
         let s = self.s;
-        let rows = self
-            .rows
-            .places()
-            .map(move |y| (self.image * s.h + y) * s.w);
+        let rows = self.rows.places().map(move |y| (self.image * s.h + y) * s.w);
         rows.flat_map(move |line| self.columns.places().map(move |x| (line + x) * s.c))
     }
 
@@ -83,30 +80,10 @@ impl PoolShape {
         let [top, left, bottom, right] = self.padding;
         let lines = (0..self.n).flat_map(move |image| (0..self.oh).map(move |oy| (image, oy)));
         lines.flat_map(move |(image, oy)| {
-            let rows = Taps::new(
-                oy * self.stride[0],
-                self.dilation[0],
-                self.kh,
-                self.h,
-                top,
-                bottom,
-            );
+            let rows = Taps::new(oy * self.stride[0], self.dilation[0], self.kh, self.h, top, bottom);
             (0..self.ow).map(move |ox| {
-                let columns = Taps::new(
-                    ox * self.stride[1],
-                    self.dilation[1],
-                    self.kw,
-                    self.w,
-                    left,
-                    right,
-                );
-                Window {
-                    s: self,
-                    y: ((image * self.oh + oy) * self.ow + ox) * self.c,
-                    image,
-                    rows,
-                    columns,
-                }
+                let columns = Taps::new(ox * self.stride[1], self.dilation[1], self.kw, self.w, left, right);
+                Window { s: self, y: ((image * self.oh + oy) * self.ow + ox) * self.c, image, rows, columns }
             })
         })
     }
@@ -133,17 +110,11 @@ pub(crate) fn max_pool_dx(s: &PoolShape, x: &[f32], y: &[f32], dy: &[f32], dx: &
     dx.fill(0.0);
     for window in s.windows() {
         let (y, dy) = (&y[window.y..][..s.c], &dy[window.y..][..s.c]);
-        for (first, (y, dy)) in (0..)
-            .step_by(CHANNELS)
-            .zip(y.chunks(CHANNELS).zip(dy.chunks(CHANNELS)))
-        {
+        for (first, (y, dy)) in (0..).step_by(CHANNELS).zip(y.chunks(CHANNELS).zip(dy.chunks(CHANNELS))) {
             let mut left = [0.0; CHANNELS];
             left[..dy.len()].copy_from_slice(dy);
             for tap in window.taps() {
-                let (x, dx) = (
-                    &x[tap + first..][..y.len()],
-                    &mut dx[tap + first..][..y.len()],
-                );
+                let (x, dx) = (&x[tap + first..][..y.len()], &mut dx[tap + first..][..y.len()]);
                 for (((dx, x), y), left) in dx.iter_mut().zip(x).zip(y).zip(&mut left) {
                     let given = if x == y { *left } else { 0.0 };
                     *dx += given;
@@ -160,9 +131,7 @@ pub(crate) fn avg_pool(s: &PoolShape, x: &[f32], y: &mut [f32]) {
         let y = &mut y[window.y..][..s.c];
         y.fill(0.0);
         for tap in window.taps() {
-            y.iter_mut()
-                .zip(&x[tap..][..s.c])
-                .for_each(|(y, x)| *y += x);
+            y.iter_mut().zip(&x[tap..][..s.c]).for_each(|(y, x)| *y += x);
         }
         let scale = window.scale();
         y.iter_mut().for_each(|y| *y *= scale);
@@ -176,8 +145,7 @@ pub(crate) fn avg_pool_dx(s: &PoolShape, dy: &[f32], dx: &mut [f32]) {
         let scale = window.scale();
         for tap in window.taps() {
             let dx = dx[tap..][..s.c].iter_mut();
-            dx.zip(&dy[window.y..][..s.c])
-                .for_each(|(dx, dy)| *dx += dy * scale);
+            dx.zip(&dy[window.y..][..s.c]).for_each(|(dx, dy)| *dx += dy * scale);
         }
     }
 }
@@ -186,10 +154,7 @@ pub(crate) fn avg_pool_dx(s: &PoolShape, dy: &[f32], dx: &mut [f32]) {
 pub(crate) fn global_avg_pool(n: usize, hw: usize, c: usize, x: &[f32], y: &mut [f32]) {
     debug_assert!(x.len() == n * hw * c && y.len() == n * c);
     let scale = 1.0 / hw.max(1) as f32;
-    for (x, y) in x
-        .chunks_exact((hw * c).max(1))
-        .zip(y.chunks_exact_mut(c.max(1)))
-    {
+    for (x, y) in x.chunks_exact((hw * c).max(1)).zip(y.chunks_exact_mut(c.max(1))) {
         y.fill(0.0);
         for x in x.chunks_exact(c) {
             y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
@@ -226,37 +191,17 @@ mod tests {
         let dilation = [rng.range(1, 2), rng.range(1, 2)];
         let padding = [0; 4].map(|_: usize| rng.range(0, kh.min(kw) / 2));
         let stride = [rng.range(1, 4), rng.range(1, 4)];
-        let (h, w) = (
-            (kh - 1) * dilation[0] + rng.range(1, 9),
-            (kw - 1) * dilation[1] + rng.range(1, 9),
-        );
+        let (h, w) = ((kh - 1) * dilation[0] + rng.range(1, 9), (kw - 1) * dilation[1] + rng.range(1, 9));
         // Half of the shapes round the output size up, so that windows reach beyond the padding.
         let up = rng.range(0, 1);
         let out = |size: usize, k: usize, a: usize| {
             let room = size + padding[a] + padding[a + 2] - (k - 1) * dilation[a] - 1;
             let o = (room + up * (stride[a] - 1)) / stride[a];
-            if o * stride[a] >= size + padding[a] {
-                o
-            } else {
-                o + 1
-            }
+            if o * stride[a] >= size + padding[a] { o } else { o + 1 }
         };
         let (oh, ow) = (out(h, kh, 0), out(w, kw, 1));
         let (n, c, count_include_pad) = (rng.range(1, 2), rng.range(1, 70), rng.range(0, 1) == 1);
-        PoolShape {
-            n,
-            h,
-            w,
-            c,
-            kh,
-            kw,
-            oh,
-            ow,
-            stride,
-            padding,
-            dilation,
-            count_include_pad,
-        }
+        PoolShape { n, h, w, c, kh, kw, oh, ow, stride, padding, dilation, count_include_pad }
     }
 
     #[test]
@@ -265,11 +210,7 @@ mod tests {
         for _ in 0..200 {
             let s = shape(&mut rng);
             // Few distinct values, so that maxima tie.
-            let x: Vec<f32> = rng
-                .fill(s.n * s.h * s.w * s.c)
-                .iter()
-                .map(|x| (x * 4.0).round())
-                .collect();
+            let x: Vec<f32> = rng.fill(s.n * s.h * s.w * s.c).iter().map(|x| (x * 4.0).round()).collect();
             let dy = rng.fill(s.n * s.oh * s.ow * s.c);
             let (mut max, mut mean) = (vec![0.0; dy.len()], vec![0.0; dy.len()]);
             let (mut max_dx, mut mean_dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
@@ -278,15 +219,8 @@ mod tests {
                 let image = pixel / (s.oh * s.ow) * s.h * s.w * s.c;
                 let taps = window(&s, pixel / s.ow % s.oh, pixel % s.ow);
                 let inside: Vec<usize> = taps.iter().flatten().map(|t| image + t + ch).collect();
-                let count = if s.count_include_pad {
-                    taps.len()
-                } else {
-                    inside.len()
-                } as f64;
-                let largest = inside
-                    .iter()
-                    .map(|&i| x[i])
-                    .fold(f32::NEG_INFINITY, f32::max);
+                let count = if s.count_include_pad { taps.len() } else { inside.len() } as f64;
+                let largest = inside.iter().map(|&i| x[i]).fold(f32::NEG_INFINITY, f32::max);
                 max[at] = f64::from(largest);
                 if let Some(&first) = inside.iter().find(|&&i| x[i] == largest) {
                     max_dx[first] += f64::from(dy[at]);
@@ -302,10 +236,7 @@ mod tests {
             avg_pool_dx(&s, &dy, &mut dx);
             assert_close(&dx, &mean_dx, TOLERANCE, &format!("avg_pool_dx {s:?}"));
             max_pool(&s, &x, &mut y);
-            assert!(
-                y.iter().zip(&max).all(|(&y, &e)| f64::from(y) == e),
-                "max_pool {s:?}"
-            );
+            assert!(y.iter().zip(&max).all(|(&y, &e)| f64::from(y) == e), "max_pool {s:?}");
             max_pool_dx(&s, &x, &y, &dy, &mut dx);
             assert_close(&dx, &max_dx, TOLERANCE, &format!("max_pool_dx {s:?}"));
         }

@@ -13,19 +13,13 @@ pub(crate) fn sum_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
 
 /// Largest element; NaN where there is one.
 fn max(x: &[f32]) -> f32 {
-    x.iter().fold(
-        f32::NEG_INFINITY,
-        |m, &x| if x > m || x.is_nan() { x } else { m },
-    )
+    x.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m || x.is_nan() { x } else { m })
 }
 
 /// Softmax of each row, shifted by its maximum.
 pub(crate) fn softmax_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
     debug_assert!(x.len() == rows * cols && y.len() == rows * cols);
-    for (x, y) in x
-        .chunks_exact(cols.max(1))
-        .zip(y.chunks_exact_mut(cols.max(1)))
-    {
+    for (x, y) in x.chunks_exact(cols.max(1)).zip(y.chunks_exact_mut(cols.max(1))) {
         let shift = max(x);
         for (y, x) in y.iter_mut().zip(x) {
             *y = exp(x - shift);
@@ -39,11 +33,7 @@ pub(crate) fn softmax_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
 pub(crate) fn softmax_dx(rows: usize, cols: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
     debug_assert!(y.len() == rows * cols && dy.len() == rows * cols && dx.len() == rows * cols);
     let step = cols.max(1);
-    for ((y, dy), dx) in y
-        .chunks_exact(step)
-        .zip(dy.chunks_exact(step))
-        .zip(dx.chunks_exact_mut(step))
-    {
+    for ((y, dy), dx) in y.chunks_exact(step).zip(dy.chunks_exact(step)).zip(dx.chunks_exact_mut(step)) {
         let dot: f32 = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
         for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
             *dx = y * (dy - dot);
@@ -52,29 +42,13 @@ pub(crate) fn softmax_dx(rows: usize, cols: usize, y: &[f32], dy: &[f32], dx: &m
 }
 
 /// Cross-entropy of each row, `Σ t · (ln Σ e^x − x)`, with targets `t` of `rows×cols` (one-hot or any weights).
-pub(crate) fn softmax_nll(
-    rows: usize,
-    cols: usize,
-    logits: &[f32],
-    targets: &[f32],
-    losses: &mut [f32],
-) {
-    debug_assert!(
-        logits.len() == rows * cols && targets.len() == rows * cols && losses.len() == rows
-    );
+pub(crate) fn softmax_nll(rows: usize, cols: usize, logits: &[f32], targets: &[f32], losses: &mut [f32]) {
+    debug_assert!(logits.len() == rows * cols && targets.len() == rows * cols && losses.len() == rows);
     let step = cols.max(1);
-    for ((x, t), loss) in logits
-        .chunks_exact(step)
-        .zip(targets.chunks_exact(step))
-        .zip(losses)
-    {
+    for ((x, t), loss) in logits.chunks_exact(step).zip(targets.chunks_exact(step)).zip(losses) {
         let shift = max(x);
         let log_sum = x.iter().map(|x| exp(x - shift)).sum::<f32>().ln();
-        *loss = x
-            .iter()
-            .zip(t)
-            .map(|(x, t)| t * (log_sum - (x - shift)))
-            .sum();
+        *loss = x.iter().zip(t).map(|(x, t)| t * (log_sum - (x - shift))).sum();
     }
 }
 
@@ -90,11 +64,7 @@ pub(crate) fn softmax_nll_dx(
     debug_assert!(targets.len() == rows * cols && dlosses.len() == rows);
     softmax_rows(rows, cols, logits, dx);
     let step = cols.max(1);
-    for ((dx, t), dloss) in dx
-        .chunks_exact_mut(step)
-        .zip(targets.chunks_exact(step))
-        .zip(dlosses)
-    {
+    for ((dx, t), dloss) in dx.chunks_exact_mut(step).zip(targets.chunks_exact(step)).zip(dlosses) {
         let weight: f32 = t.iter().sum();
         for (dx, t) in dx.iter_mut().zip(t) {
             *dx = (*dx * weight - t) * dloss;
@@ -124,11 +94,7 @@ mod tests {
             let x: Vec<f32> = rng.fill(rows * cols).iter().map(|x| x * 20.0).collect();
             let t: Vec<f32> = rng.fill(rows * cols).iter().map(|t| t.abs()).collect();
             let (dy, dlosses) = (rng.fill(rows * cols), rng.fill(rows));
-            let (mut y, mut dx, mut losses) = (
-                vec![f32::NAN; x.len()],
-                vec![f32::NAN; x.len()],
-                vec![0.0; rows],
-            );
+            let (mut y, mut dx, mut losses) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()], vec![0.0; rows]);
             softmax_rows(rows, cols, &x, &mut y);
             let p: Vec<f64> = x.chunks(cols).flat_map(softmax).collect();
             assert_close(&y, &p, TOLERANCE, "softmax");
@@ -139,24 +105,13 @@ mod tests {
             softmax_dx(rows, cols, &y, &dy, &mut dx);
             let rows_of = |i: usize| i / cols * cols..(i / cols + 1) * cols;
             let dot = |i: usize| rows_of(i).map(|j| p[j] * wide(dy[j])).sum::<f64>();
-            let expected: Vec<f64> = (0..x.len())
-                .map(|i| p[i] * (wide(dy[i]) - dot(i)))
-                .collect();
+            let expected: Vec<f64> = (0..x.len()).map(|i| p[i] * (wide(dy[i]) - dot(i))).collect();
             assert_close(&dx, &expected, tolerance, &format!("softmax_dx {what}"));
 
             softmax_nll(rows, cols, &x, &t, &mut losses);
-            let nll = |r: usize| {
-                (r * cols..(r + 1) * cols)
-                    .map(|j| -wide(t[j]) * p[j].ln())
-                    .sum()
-            };
+            let nll = |r: usize| (r * cols..(r + 1) * cols).map(|j| -wide(t[j]) * p[j].ln()).sum();
             let expected: Vec<f64> = (0..rows).map(nll).collect();
-            assert_close(
-                &losses,
-                &expected,
-                tolerance,
-                &format!("softmax_nll {what}"),
-            );
+            assert_close(&losses, &expected, tolerance, &format!("softmax_nll {what}"));
 
             softmax_nll_dx(rows, cols, &x, &t, &dlosses, &mut dx);
             let weight = |i: usize| rows_of(i).map(|j| wide(t[j])).sum::<f64>();

@@ -12,11 +12,7 @@ impl Scratch {
         // Smallest sufficient buffer, else the largest one to grow: the pool settles on the sizes that recur.
         let best = (0..self.free.len()).min_by_key(|&i| {
             let capacity = self.free[i].capacity();
-            if capacity >= len {
-                (0, capacity)
-            } else {
-                (1, usize::MAX - capacity)
-            }
+            if capacity >= len { (0, capacity) } else { (1, usize::MAX - capacity) }
         });
         let mut buffer = best.map_or_else(Vec::new, |i| self.free.swap_remove(i));
         if buffer.capacity() < len {
@@ -39,11 +35,9 @@ impl Scratch {
     }
 
     /// Bytes the pool holds at present.
-    pub(crate) fn bytes(&self) -> usize {
-        self.free
-            .iter()
-            .map(|b| b.capacity() * size_of::<f32>())
-            .sum()
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        self.free.iter().map(|b| b.capacity() * size_of::<f32>()).sum()
     }
 }
 

@@ -29,11 +29,6 @@ mod lanes {
     }
 
     #[inline(always)]
-    pub(super) fn mul(a: v128, b: v128) -> v128 {
-        f32x4_mul(a, b)
-    }
-
-    #[inline(always)]
     pub(super) fn mul_add(a: v128, b: v128, c: v128) -> v128 {
         #[cfg(target_feature = "relaxed-simd")]
         return f32x4_relaxed_madd(a, b, c);
@@ -83,11 +78,6 @@ mod lanes {
     #[inline(always)]
     pub(super) fn add(a: Repr, b: Repr) -> Repr {
         from_fn(|i| a[i] + b[i])
-    }
-
-    #[inline(always)]
-    pub(super) fn mul(a: Repr, b: Repr) -> Repr {
-        from_fn(|i| a[i] * b[i])
     }
 
     #[inline(always)]
@@ -146,11 +136,6 @@ impl F32x4 {
         Self(lanes::add(self.0, b.0))
     }
 
-    #[inline(always)]
-    pub(super) fn mul(self, b: Self) -> Self {
-        Self(lanes::mul(self.0, b.0))
-    }
-
     /// `self * b + c`, rounded once in relaxed-SIMD builds on hardware with FMA, else twice.
     #[inline(always)]
     pub(super) fn mul_add(self, b: Self, c: Self) -> Self {
@@ -185,11 +170,7 @@ mod tests {
         let x = F32x4::load(&[1.0, -2.0, 3.5, f32::NAN]);
         let [lo, hi] = F32x4::load_pair(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
         assert_eq!(lanes(lo.add(hi)), [4.0, 6.0, 8.0, 10.0]);
-        assert_eq!(lanes(lo.mul(hi)), [0.0, 5.0, 12.0, 21.0]);
-        assert_eq!(
-            lanes(lo.mul_add(hi, F32x4::splat(1.0))),
-            [1.0, 6.0, 13.0, 22.0]
-        );
+        assert_eq!(lanes(lo.mul_add(hi, F32x4::splat(1.0))), [1.0, 6.0, 13.0, 22.0]);
         let clamped = lanes(x.at_least(F32x4::splat(0.0)).at_most(F32x4::splat(3.0)));
         assert_eq!(clamped[..3], [1.0, 0.0, 3.0]);
         assert!(clamped[3].is_nan());

@@ -25,9 +25,7 @@ impl Rng {
 
     /// `len` floats in -1..1.
     pub(super) fn fill(&mut self, len: usize) -> Vec<f32> {
-        (0..len)
-            .map(|_| (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
-            .collect()
+        (0..len).map(|_| (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
     }
 }
 
@@ -37,10 +35,7 @@ pub(super) fn assert_close(y: &[f32], expected: &[f64], tolerance: f64, what: &s
     assert_eq!(y.len(), expected.len(), "{what}: length");
     for (i, (&y, &e)) in y.iter().zip(expected).enumerate() {
         let error = (f64::from(y) - e).abs() / e.abs().max(1.0);
-        assert!(
-            error <= tolerance,
-            "{what}: [{i}] is {y}, expected {e}, error {error:e} above {tolerance:e}"
-        );
+        assert!(error <= tolerance, "{what}: [{i}] is {y}, expected {e}, error {error:e} above {tolerance:e}");
     }
 }
 
@@ -52,36 +47,17 @@ pub(super) fn product(
     a: impl Fn(usize, usize) -> f32,
     b: impl Fn(usize, usize) -> f32,
 ) -> Vec<f64> {
-    let dot = |i, j| {
-        (0..k)
-            .map(|p| f64::from(a(i, p)) * f64::from(b(p, j)))
-            .sum()
-    };
-    (0..m)
-        .flat_map(|i| (0..n).map(move |j| (i, j)))
-        .map(|(i, j)| dot(i, j))
-        .collect()
+    let dot = |i, j| (0..k).map(|p| f64::from(a(i, p)) * f64::from(b(p, j))).sum();
+    (0..m).flat_map(|i| (0..n).map(move |j| (i, j))).map(|(i, j)| dot(i, j)).collect()
 }
 
 /// A random convolution: all sizes small and odd at times, padding uneven, strides beyond the kernel included.
 pub(super) fn conv_shape(rng: &mut Rng, depthwise: bool) -> ConvShape {
-    let groups = if depthwise {
-        rng.range(1, 37)
-    } else {
-        [1, 1, 2, 3][rng.range(0, 3)]
-    };
-    let (cg, mg) = if depthwise {
-        (1, 1)
-    } else {
-        (rng.range(1, 19), rng.range(1, 21))
-    };
+    let groups = if depthwise { rng.range(1, 37) } else { [1, 1, 2, 3][rng.range(0, 3)] };
+    let (cg, mg) = if depthwise { (1, 1) } else { (rng.range(1, 19), rng.range(1, 21)) };
     let (kh, kw) = [(1, 1), (3, 3), (5, 5), (2, 4), (7, 1)][rng.range(0, 4)];
     let stride = [rng.range(1, 3), rng.range(1, 3)];
-    let dilation = if rng.range(0, 2) == 0 {
-        [rng.range(1, 3), rng.range(1, 3)]
-    } else {
-        [1, 1]
-    };
+    let dilation = if rng.range(0, 2) == 0 { [rng.range(1, 3), rng.range(1, 3)] } else { [1, 1] };
     let mut padding = [0; 4];
     if rng.range(0, 3) > 0 {
         padding = padding.map(|_| rng.range(0, 3));
@@ -92,21 +68,7 @@ pub(super) fn conv_shape(rng: &mut Rng, depthwise: bool) -> ConvShape {
     let oh = (h + padding[0] + padding[2] - (kh - 1) * dilation[0] - 1) / stride[0] + 1;
     let ow = (w + padding[1] + padding[3] - (kw - 1) * dilation[1] - 1) / stride[1] + 1;
     let n = rng.range(1, 3);
-    ConvShape {
-        n,
-        h,
-        w,
-        c: groups * cg,
-        kh,
-        kw,
-        m: groups * mg,
-        oh,
-        ow,
-        stride,
-        padding,
-        dilation,
-        groups,
-    }
+    ConvShape { n, h, w, c: groups * cg, kh, kw, m: groups * mg, oh, ow, stride, padding, dilation, groups }
 }
 
 /// Calls `f` with the offsets into x, w (HWIO) and y of every product of a convolution.
@@ -138,12 +100,7 @@ pub(super) fn convolution(s: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
 }
 
 /// Its gradients by x and by w in f64.
-pub(super) fn convolution_gradients(
-    s: &ConvShape,
-    x: &[f32],
-    w: &[f32],
-    dy: &[f32],
-) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn convolution_gradients(s: &ConvShape, x: &[f32], w: &[f32], dy: &[f32]) -> (Vec<f64>, Vec<f64>) {
     let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; w.len()]);
     each_product(s, |xi, wi, yi| {
         dx[xi] += f64::from(w[wi]) * f64::from(dy[yi]);

@@ -12,8 +12,9 @@ use super::simd::F32x4;
 
 /// Columns in a panel of B.
 pub(super) const NR: usize = 8;
-/// Rows in the largest tile: 12 accumulators, two B vectors and one A value fill the 15 registers V8 hands out.
-pub(super) const MAX_MR: usize = 6;
+/// Rows in the largest tile. With FMA, 12 accumulators, two B vectors and one A value fill the 15 registers V8 hands
+/// out; a product that is added later needs one more.
+pub(super) const MAX_MR: usize = if cfg!(target_feature = "relaxed-simd") { 6 } else { 5 };
 /// Bytes of B that one sweep over the rows of A may touch, so that they stay in the second-level cache.
 const B_BLOCK_BYTES: usize = 768 << 10;
 /// Longest k range worth one pass: six rows of A and a panel of B then share the first-level cache.
@@ -128,12 +129,12 @@ fn narrow_tile<L: Lhs, const MR: usize>(
     if let Some(x) = block.e.bias {
         bias[..cols].copy_from_slice(&x[column..][..cols]);
     }
-    for r in 0..MR {
+    for (r, (y, residual)) in y.iter_mut().zip(&mut residual).enumerate() {
         if block.resume {
-            y[r][..cols].copy_from_slice(&out.y[line(r)]);
+            y[..cols].copy_from_slice(&out.y[line(r)]);
         }
         if let Some(x) = block.e.residual {
-            residual[r][..cols].copy_from_slice(&x[line(r)]);
+            residual[..cols].copy_from_slice(&x[line(r)]);
         }
     }
     let cell = Cell {
@@ -145,8 +146,8 @@ fn narrow_tile<L: Lhs, const MR: usize>(
     };
     let b = [&block.b.panel(panel)[ks.clone()]];
     tile::<L, MR, 1>(rows, b, cell, y.as_flattened_mut());
-    for r in 0..MR {
-        out.y[line(r)].copy_from_slice(&y[r][..cols]);
+    for (r, y) in y.iter().enumerate() {
+        out.y[line(r)].copy_from_slice(&y[..cols]);
     }
 }
 
@@ -170,11 +171,7 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
         Some(bias) if !cell.resume => [panels(bias).map(F32x4::load_pair); MR],
         _ => [[[F32x4::splat(0.0); 2]; NP]; MR],
     };
-    if let Some(x) = if cell.resume {
-        Some(&*y)
-    } else {
-        cell.residual
-    } {
+    if let Some(x) = if cell.resume { Some(&*y) } else { cell.residual } {
         for (r, acc) in acc.iter_mut().enumerate() {
             let x: [&[f32; NR]; NP] = panels(&x[r * cell.ld..]);
             for q in 0..NP {

@@ -22,16 +22,7 @@ pub(crate) fn nesterovs(w: &mut [f32], v: &mut [f32], dw: &[f32], lr: f32, mu: f
 ///
 /// `alpha` carries the bias correction, `lr·√(1 − b2^t) / (1 − b1^t)`.
 #[expect(clippy::too_many_arguments, reason = "the symbols of the paper")]
-pub(crate) fn adam(
-    w: &mut [f32],
-    m: &mut [f32],
-    v: &mut [f32],
-    dw: &[f32],
-    alpha: f32,
-    b1: f32,
-    b2: f32,
-    eps: f32,
-) {
+pub(crate) fn adam(w: &mut [f32], m: &mut [f32], v: &mut [f32], dw: &[f32], alpha: f32, b1: f32, b2: f32, eps: f32) {
     debug_assert!(w.len() == dw.len() && m.len() == dw.len() && v.len() == dw.len());
     for (((w, m), v), &dw) in w.iter_mut().zip(m).zip(v).zip(dw) {
         *m = b1 * *m + (1.0 - b1) * dw;
@@ -63,16 +54,7 @@ mod tests {
             let alpha = 0.01 * (1.0 - 0.999f64.powi(t)).sqrt() / (1.0 - 0.9f64.powi(t));
             sgd(&mut ws, &dw, 0.1);
             nesterovs(&mut wn, &mut v, &dw, 0.1, 0.9);
-            adam(
-                &mut wa,
-                &mut m1,
-                &mut m2,
-                &dw,
-                alpha as f32,
-                0.9,
-                0.999,
-                1e-7,
-            );
+            adam(&mut wa, &mut m1, &mut m2, &dw, alpha as f32, 0.9, 0.999, 1e-7);
             for (i, &g) in dw.iter().enumerate() {
                 let g = f64::from(g);
                 es[i] -= 0.1 * g;
