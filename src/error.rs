@@ -155,11 +155,12 @@ impl OpError {
 
 /// Returns an [`OpError`] from the enclosing function unless the condition holds.
 macro_rules! ensure_op {
-    ($condition:expr, $($reason:tt)+) => {
-        if !$condition {
+    ($condition:expr, $($reason:tt)+) => {{
+        let holds: bool = $condition;
+        if !holds {
             return Err($crate::error::OpError::new(format!($($reason)+)));
         }
-    };
+    }};
 }
 pub(crate) use ensure_op;
 

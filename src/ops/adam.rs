@@ -49,11 +49,7 @@ impl Operator for Adam {
             let case = Case::new(Self { beta1, beta2, epsilon }, [shape, shape, shape, shape, &[1]]);
             case.range(2, 0.0, 1.0).range(4, 1e-3, 0.1)
         };
-        vec![
-            case(0.9, 0.999, 1e-8, &[1]),
-            case(0.9, 0.999, 1e-7, &[5, 7]),
-            case(0.0, 0.5, 1e-2, &[3, 3, 4, 8]),
-        ]
+        vec![case(0.9, 0.999, 1e-8, &[1]), case(0.9, 0.999, 1e-7, &[5, 7]), case(0.0, 0.5, 1e-2, &[3, 3, 4, 8])]
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::max_pool::{expect_nhwc, known, pool_shape};
 #[cfg(any(test, feature = "conformance"))]
 use super::max_pool::{PoolCase, cells, pool_cases, reference_size};
+use super::max_pool::{expect_nhwc, known, pool_shape};
 use super::{CpuContext, Layout, Operator, View, Window, split_nhwc};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};

@@ -87,17 +87,13 @@ impl Operator for BatchNorm {
             let case = Case::new(Self { epsilon, layout: Layout::Nhwc }, [x, c, c, c, c]);
             case.range(4, 0.125, 2.0).constant(3).constant(4)
         };
-        vec![
-            case(1e-5, &[1, 1, 1, 1]),
-            case(1e-3, &[2, 5, 3, 19]),
-            case(0.0, &[3, 4, 4, 8]),
-            case(1e-3, &[7, 37]),
-        ]
+        vec![case(1e-5, &[1, 1, 1, 1]), case(1e-3, &[2, 5, 3, 19]), case(0.0, &[3, 4, 4, 8]), case(1e-3, &[7, 37])]
     }
 
     #[cfg(any(test, feature = "conformance"))]
     fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
-        let axis = self.channel_axis(&Shape::from(x[0].shape())).unwrap_or_else(|e| panic!("inferred shapes fit: {}", e.0));
+        let axis =
+            self.channel_axis(&Shape::from(x[0].shape())).unwrap_or_else(|e| panic!("inferred shapes fit: {}", e.0));
         ArrayD::from_shape_fn(x[0].raw_dim(), |at| {
             let [gamma, beta, mean, var] = [1, 2, 3, 4].map(|i| x[i][[at[axis]]]);
             (x[0][&at] - mean) / (var + f64::from(self.epsilon)).sqrt() * gamma + beta

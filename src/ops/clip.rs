@@ -39,7 +39,8 @@ impl Operator for Clip {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        let clamps = [Clamp::RELU, Clamp::RELU6, Clamp { min: Some(-0.5), max: Some(0.25) }, Clamp { min: None, max: None }];
+        let clamps =
+            [Clamp::RELU, Clamp::RELU6, Clamp { min: Some(-0.5), max: Some(0.25) }, Clamp { min: None, max: None }];
         let case = |clamp| Case::new(Self { clamp }, [&[3, 5, 7]]).range(0, -8.0, 8.0);
         clamps.into_iter().map(case).chain([Case::new(Self { clamp: Clamp::RELU }, [&[1]])]).collect()
     }

@@ -95,7 +95,10 @@ impl Operator for DepthwiseConv2d {
             .chain([
                 Case::new(op(same(), true, None), [&[2, 6, 5, 13], &[3, 3, 13], &[13]]),
                 Case::new(op(same(), true, Some(Clamp::RELU6)), [&[1, 7, 7, 32], &[3, 3, 32], &[32]]),
-                Case::new(op(Window { stride: [2, 2], ..same() }, false, Some(Clamp::RELU)), [&[1, 8, 8, 9], &[3, 3, 9]]),
+                Case::new(
+                    op(Window { stride: [2, 2], ..same() }, false, Some(Clamp::RELU)),
+                    [&[1, 8, 8, 9], &[3, 3, 9]],
+                ),
             ])
             .collect()
     }
@@ -106,7 +109,9 @@ impl Operator for DepthwiseConv2d {
         let (low, high) = self.clamp.map_or((f32::NEG_INFINITY, f32::INFINITY), Clamp::bounds);
         ArrayD::from_shape_fn(vec![s.n, s.oh, s.ow, s.c], |at| {
             let mut sum = if self.bias { x[2][[at[3]]] } else { 0.0 };
-            for_each_tap(&s, at[1], at[2], |p, q, row, col| sum += x[0][[at[0], row, col, at[3]]] * x[1][[p, q, at[3]]]);
+            for_each_tap(&s, at[1], at[2], |p, q, row, col| {
+                sum += x[0][[at[0], row, col, at[3]]] * x[1][[p, q, at[3]]]
+            });
             sum.clamp(f64::from(low), f64::from(high))
         })
     }
@@ -205,7 +210,8 @@ impl Operator for DepthwiseConv2dWeightGrad {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        let case = |(window, [x, w, dy]): (Window, [&[usize]; 3])| Case::new(Self { window, kernel: [w[0], w[1]] }, [x, dy]);
+        let case =
+            |(window, [x, w, dy]): (Window, [&[usize]; 3])| Case::new(Self { window, kernel: [w[0], w[1]] }, [x, dy]);
         shapes().into_iter().map(case).collect()
     }
 

@@ -41,7 +41,8 @@ pub(super) fn pool_shape(
         let pads = [padding[axis], padding[axis + 2]];
         ensure_op!(pads.iter().all(|&p| p < reach), "a padding of {pads:?} is not smaller than the window of {reach}");
         let front = [h, w][axis] + pads[0];
-        if ceil && out[axis] * stride[axis] < front && (front + pads[1] - reach) % stride[axis] > 0 {
+        let leftover = !(front + pads[1] - reach).is_multiple_of(stride[axis]);
+        if ceil && leftover && out[axis] * stride[axis] < front {
             out[axis] += 1;
         }
         let end = (out[axis] - 1) * stride[axis] + reach;
@@ -83,7 +84,10 @@ impl Operator for MaxPool {
     fn cases() -> Vec<Case> {
         let case = |kernel, window, ceil, x| Case::new(Self { kernel, window, ceil, layout: Layout::Nhwc }, [x]);
         // All below zero: a padded cell that won would show.
-        pool_cases().into_iter().map(|(kernel, window, ceil, x, _)| case(kernel, window, ceil, x).range(0, -2.0, -1.0)).collect()
+        pool_cases()
+            .into_iter()
+            .map(|(kernel, window, ceil, x, _)| case(kernel, window, ceil, x).range(0, -2.0, -1.0))
+            .collect()
     }
 
     #[cfg(any(test, feature = "conformance"))]
@@ -145,7 +149,9 @@ pub(super) fn reference_size(window: &Window, kernel: [usize; 2], ceil: bool, ax
 #[cfg(any(test, feature = "conformance"))]
 pub(super) fn cells(window: &Window, kernel: [usize; 2], size: [usize; 2], at: [usize; 2]) -> Vec<[usize; 2]> {
     let along = |axis: usize| {
-        let tap = move |p: usize| (at[axis] * window.stride[axis] + p * window.dilation[axis]).checked_sub(window.padding[axis]);
+        let tap = move |p: usize| {
+            (at[axis] * window.stride[axis] + p * window.dilation[axis]).checked_sub(window.padding[axis])
+        };
         (0..kernel[axis]).filter_map(tap).filter(move |i| *i < size[axis])
     };
     along(0).flat_map(|i| along(1).map(move |j| [i, j])).collect()

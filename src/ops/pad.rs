@@ -48,7 +48,8 @@ impl Operator for Pad {
         let fits = self.before.len() == rank && self.after.len() == rank;
         ensure_op!(fits, "{} + {} paddings do not fit {}", self.before.len(), self.after.len(), x[0].shape);
         let pads = self.before.iter().zip(&self.after);
-        let extent = |(&size, (&before, &after)): (&usize, (&usize, &usize))| size.checked_add(before)?.checked_add(after);
+        let extent =
+            |(&size, (&before, &after)): (&usize, (&usize, &usize))| size.checked_add(before)?.checked_add(after);
         let dims = x[0].shape.iter().zip(pads).map(extent).collect::<Option<Vec<_>>>();
         dims.map(TensorType::f32).ok_or_else(|| OpError::new("a padded dimension is too large"))
     }

@@ -30,7 +30,11 @@ impl Operator for Slice {
         let mut dims = x[0].shape.to_vec();
         ensure_op!(axis < dims.len(), "{} has no dimension {axis}", x[0].shape);
         let fits = start.checked_add(len).is_some_and(|end| end <= dims[axis]);
-        ensure_op!(len > 0 && fits, "{len} indices from {start} on do not lie in the {} of dimension {axis}", dims[axis]);
+        ensure_op!(
+            len > 0 && fits,
+            "{len} indices from {start} on do not lie in the {} of dimension {axis}",
+            dims[axis]
+        );
         dims[axis] = len;
         Ok(TensorType::f32(dims))
     }

@@ -82,7 +82,8 @@ impl Operator for SoftmaxNllGrad {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        let case = |shape: &[usize]| Case::new(Self, [shape, shape, &shape[..1]]).range(0, -8.0, 8.0).range(1, 0.0, 1.0);
+        let case =
+            |shape: &[usize]| Case::new(Self, [shape, shape, &shape[..1]]).range(0, -8.0, 8.0).range(1, 0.0, 1.0);
         vec![case(&[1, 1]), case(&[7, 5]), case(&[3, 37])]
     }
 

@@ -61,7 +61,11 @@ impl Operator for Transpose {
         let shape = &x[0].shape;
         let mut sorted = self.perm.clone();
         sorted.sort_unstable();
-        ensure_op!(sorted.into_iter().eq(0..shape.rank()), "{:?} is no permutation of the dimensions of {shape}", self.perm);
+        ensure_op!(
+            sorted.into_iter().eq(0..shape.rank()),
+            "{:?} is no permutation of the dimensions of {shape}",
+            self.perm
+        );
         Ok(TensorType::f32(self.perm.iter().map(|&d| shape[d]).collect::<Vec<_>>()))
     }
 
