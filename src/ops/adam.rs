@@ -57,6 +57,6 @@ impl Operator for Adam {
         let [b1, b2, epsilon] = [self.beta1, self.beta2, self.epsilon].map(f64::from);
         let m = &x[1] * b1 + &x[3] * (1.0 - b1);
         let v = &x[2] * b2 + x[3].mapv(|d| d * d) * (1.0 - b2);
-        &x[0] - m / (v.mapv(f64::sqrt) + epsilon) * x[4][[0]]
+        &x[0] - m / (v.mapv(f64::sqrt) + epsilon) * x[4].sum()
     }
 }

@@ -56,7 +56,7 @@ impl Operator for BroadcastLike {
 
 /// Shapes and larger ones they are broadcast to.
 #[cfg(any(test, feature = "conformance"))]
-pub(super) const BROADCASTS: [(&[usize], &[usize]); 9] = [
+pub(super) const BROADCASTS: [(&[usize], &[usize]); 10] = [
     (&[1], &[1]),
     (&[], &[3, 5]),
     (&[7], &[2, 3, 5, 7]),
@@ -66,6 +66,7 @@ pub(super) const BROADCASTS: [(&[usize], &[usize]); 9] = [
     (&[3, 1, 5], &[2, 3, 4, 5]),
     (&[2, 1, 3, 1], &[2, 4, 3, 9]),
     (&[2, 3, 5], &[2, 3, 5]),
+    (&[3, 1, 5], &[3, 1, 5]),
 ];
 
 /// `x` broadcast by ndarray, which the kernels do not use.

@@ -45,7 +45,7 @@ impl Operator for Nesterovs {
 
     #[cfg(any(test, feature = "conformance"))]
     fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
-        let (mu, step) = (f64::from(self.momentum), &x[2] * x[3][[0]]);
+        let (mu, step) = (f64::from(self.momentum), &x[2] * x[3].sum());
         let v = &x[1] * mu - &step;
         &x[0] + v * mu - step
     }

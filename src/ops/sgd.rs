@@ -48,6 +48,6 @@ impl Operator for Sgd {
 
     #[cfg(any(test, feature = "conformance"))]
     fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
-        &x[0] - &x[1] * x[2][[0]]
+        &x[0] - &x[1] * x[2].sum()
     }
 }
