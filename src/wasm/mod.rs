@@ -26,8 +26,10 @@ pub fn version() -> String {
 }
 
 /// `{ wasmBytes, liveTensors }`: size of the wasm memory, and tensors that handles keep alive.
-#[wasm_bindgen]
-pub fn memory() -> JsValue {
+///
+/// Not called `memory`: the module exports its memory under that name.
+#[wasm_bindgen(js_name = memoryUse)]
+pub fn memory_use() -> JsValue {
     let memory = wasm_bindgen::memory().unchecked_into::<WebAssembly::Memory>();
     let bytes = memory.buffer().unchecked_into::<js_sys::ArrayBuffer>().byte_length();
     let object = Object::new();

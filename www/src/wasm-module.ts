@@ -93,7 +93,7 @@ export interface TrainStatus {
 /** The module once instantiated. */
 export interface WasmModule {
   version(): string;
-  memory(): { wasmBytes: number; liveTensors: number };
+  memoryUse(): { wasmBytes: number; liveTensors: number };
   WasmModel: { load(files: Map<string, Uint8Array>, options: ModelOptions): WasmModel };
   WasmTrunk: { load(bytes: Uint8Array): WasmTrunk };
   WasmFeatures: {

@@ -82,7 +82,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
 
   return {
     version: () => 'fake',
-    memory: () => ({ wasmBytes: 1000, liveTensors: log.live }),
+    memoryUse: () => ({ wasmBytes: 1000, liveTensors: log.live }),
     WasmModel: {
       load: (files) => {
         const [bytes] = [...files.values()];

@@ -31,7 +31,7 @@ export class EngineState implements FeaturizeContext {
 
   memory(): { wasmBytes: number; peakBytes: number; liveTensors: number } {
     const wasmBytes = this.bytes();
-    return { wasmBytes, peakBytes: this.peakBytes, liveTensors: this.wasm.memory().liveTensors };
+    return { wasmBytes, peakBytes: this.peakBytes, liveTensors: this.wasm.memoryUse().liveTensors };
   }
 
   /** Takes a model in. */
@@ -72,7 +72,7 @@ export class EngineState implements FeaturizeContext {
 
   /** Bytes held by all workers: wasm memory, which never shrinks, and features kept outside of it. */
   private bytes(): number {
-    const bytes = this.wasm.memory().wasmBytes + this.pool.wasmBytes() + this.stores.bytes();
+    const bytes = this.wasm.memoryUse().wasmBytes + this.pool.wasmBytes() + this.stores.bytes();
     this.peakBytes = Math.max(this.peakBytes, bytes);
     return bytes;
   }

@@ -43,7 +43,7 @@ export function serveTrunk(port: MessagePort, wasm: WasmModule, decode: Decode, 
       try {
         const made = await work;
         transfer(made.features.buffer);
-        return { ...made, wasmBytes: wasm.memory().wasmBytes };
+        return { ...made, wasmBytes: wasm.memoryUse().wasmBytes };
       } finally {
         running.delete(work);
       }

@@ -1,7 +1,7 @@
 // The package as built, in Node, on an untrained network and coloured noise.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { createEngine, type Dataset, type Engine, type Model, type Sample } from 'regraft';
+import { createEngine, type Dataset, type Engine, type Model, type Preprocessing, type Sample } from 'regraft';
 
 const COLOURS = { blue: [40, 60, 200], green: [40, 190, 60], red: [200, 50, 40] } as const;
 const SEED = 7;
@@ -29,8 +29,8 @@ function* samples(perClass: number): Generator<Sample> {
   }
 }
 
-async function head(engine: Engine): Promise<Model> {
-  const base = await engine.load({ zoo: 'squeezenet1_1', weights: 'none' });
+async function head(engine: Engine, preprocessing: Partial<Preprocessing> = {}): Promise<Model> {
+  const base = await engine.load({ zoo: 'squeezenet1_1', weights: 'none' }, { preprocessing });
   return base.classifier({ labels: Object.keys(COLOURS), seed: SEED });
 }
 
@@ -95,8 +95,8 @@ test('features are kept, saved, read and trained on like the images they come fr
   const before = await model.evaluate(rest);
   await helper.fitFeaturized(train, { epochs: 20, updater: { type: 'adam', learningRate: 1e-2 } });
   assert.ok((await model.evaluate(rest)).loss < before.loss);
-  const other = await engine.load({ zoo: 'squeezenet1_1', weights: 'none' }, { preprocessing: { cropFraction: 0.5 } });
-  await assert.rejects(other.transferLearningHelper(helper.boundary).fitFeaturized(train), { code: 'stale-features' });
+  const other = await head(engine, { cropFraction: 0.5 });
+  await assert.rejects(other.transferLearningHelper().fitFeaturized(train), { code: 'stale-features' });
   for (const it of [features, loaded, train, rest, model, other]) await it.dispose();
 });
 
