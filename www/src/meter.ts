@@ -8,17 +8,16 @@ export class Meter {
   private readonly start = performance.now();
   private last = -Infinity;
 
-  /** `total`: undefined where nobody knows it. */
-  constructor(private readonly phase: Progress['phase'], private readonly total: number | undefined, private readonly send: (p: Progress) => void) {}
+  constructor(private readonly phase: Progress['phase'], private readonly send: (p: Progress) => void) {}
 
-  /** `always`: do not leave this report out. The last one (done = total) never is. */
-  report(done: number, more: Partial<Progress> = {}, always = false): void {
+  /** `total`: undefined where nobody knows it. `always`: do not leave this report out. The last one (done = total) never is. */
+  report(done: number, total: number | undefined, more: Partial<Progress> = {}, always = false): void {
     const now = performance.now();
-    if (now - this.last < INTERVAL_MS && done !== this.total && !always) return;
+    if (now - this.last < INTERVAL_MS && done !== total && !always) return;
     this.last = now;
     const seconds = (now - this.start) / 1000;
     const perSecond = seconds > 0 ? done / seconds : 0;
-    const left = perSecond > 0 && this.total !== undefined ? { secondsLeft: (this.total - done) / perSecond } : {};
-    this.send({ phase: this.phase, done, total: this.total ?? done, perSecond, ...left, ...more });
+    const left = perSecond > 0 && total !== undefined ? { secondsLeft: (total - done) / perSecond } : {};
+    this.send({ phase: this.phase, done, total: total ?? done, perSecond, ...left, ...more });
   }
 }

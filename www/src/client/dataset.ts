@@ -92,7 +92,8 @@ export async function readDataset(session: Session, samples: Iterable<Sample> | 
   const { labels, onProgress, signal } = checkOptions(options, { labels: true, onProgress: true, signal: true });
   if (labels && distinct(labels).length < labels.length) throw badOption('labels', 'each name once');
   const store = newStore(session);
-  const meter = new Meter('decode', Array.isArray(samples) ? samples.length : undefined, (p) => onProgress?.(p));
+  const meter = new Meter('decode', (p) => onProgress?.(p));
+  const total = Array.isArray(samples) ? samples.length : undefined;
   const read: { label: string; group: string | undefined }[] = [];
   const rejected = new Map<number, { id: string; reason: string }>();
   const underWay = new Set<Promise<void>>();
@@ -108,14 +109,14 @@ export async function readDataset(session: Session, samples: Iterable<Sample> | 
       rejected.set(index, { id, reason: error.message });
     }).then(() => {
       underWay.delete(work);
-      meter.report(++done);
+      meter.report(++done, total);
     });
     work.catch(() => undefined); // Awaited below, or left behind by a failure before.
     underWay.add(work);
     if (underWay.size >= 2 * session.threads) await Promise.race(underWay);
   }
   await Promise.all(underWay);
-  if (!Array.isArray(samples)) meter.report(done, {}, true);
+  if (total === undefined) meter.report(done, done);
 
   const names = labels ?? distinct(read.map(({ label }) => label)).sort();
   const labelAt = positions(names);

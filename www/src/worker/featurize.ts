@@ -46,7 +46,7 @@ async function addMissing(
   const bytes = (): Uint8Array => (kept ??= model.trunk(at));
   context.reserve(missing.length * rowBytes(model, at) + pool.size * bytes().byteLength);
 
-  const meter = new Meter('featurize', missing.length, caller.progress);
+  const meter = new Meter('featurize', caller.progress);
   // One image that fails ends the work on the others.
   const work = new AbortController();
   const onAbort = (): void => work.abort(caller.signal.reason);
@@ -59,7 +59,7 @@ async function addMissing(
       const { features, tensors } = await pool.featurize({ key, bytes }, image, work.signal).catch(naming(image.id));
       rows.tensors = tensors;
       rows.byImage.set(index, features);
-      meter.report(++done);
+      meter.report(++done, missing.length);
     }));
   } finally {
     work.abort(new RegraftError('aborted', 'another image failed'));

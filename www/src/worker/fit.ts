@@ -31,15 +31,14 @@ export async function fit(
 async function run(
   trainer: WasmTrainer, signal: AbortSignal, progress: (p: Progress) => void, seconds: number[],
 ): Promise<History['stoppedBy']> {
-  let meter: Meter | undefined;
+  const meter = new Meter('train', progress);
   let epochStart = performance.now();
   for (;;) {
     await nextTask();
     if (isDisposed(signal)) throw signal.reason;
     if (signal.aborted) return 'aborted';
     const status = trainer.run(SLICE_MS);
-    meter ??= new Meter('train', status.iterations, progress);
-    meter.report(status.iteration, measured(status), status.epochEnded || status.finished);
+    meter.report(status.iteration, status.iterations, measured(status), status.epochEnded || status.finished);
     if (status.epochEnded) {
       seconds.push((performance.now() - epochStart) / 1000);
       epochStart = performance.now();
