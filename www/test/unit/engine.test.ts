@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Progress, Sample } from '../../src/api.js';
 import { SLOW, TRAP, image, withEngine } from '../fake.js';
 
@@ -185,4 +188,23 @@ test('classes are matched by name, and features of other classes are refused', (
   await assert.rejects(model.evaluate(features), { code: 'bad-option', message: /z, b, a/ });
   const other = await base.classifier({ labels: ['x', 'y'] });
   await assert.rejects(other.fit(data), { code: 'bad-option', message: /x, y/ });
+}));
+
+test('images and features that no dataset needs any more are forgotten', () => withEngine(async (engine) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const model = await engine.load(bytes);
+  const { wasmBytes: before } = await (async () => {
+    const data = await engine.dataset(samples('abcd'));
+    const kept = await engine.memory();
+    await model.evaluate(data.split(0.5).train);
+    await model.evaluate(data.split(0.5).test);
+    assert.ok((await engine.memory()).wasmBytes > kept.wasmBytes);
+    return kept;
+  })();
+  for (let tries = 0; tries < 100 && (await engine.memory()).wasmBytes > before + 2000; tries++) {
+    collect();
+    await setTimeout(10);
+  }
+  assert.ok((await engine.memory()).wasmBytes <= before + 2000, 'the trunks in the pool are all that was added');
 }));
