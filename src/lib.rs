@@ -13,7 +13,7 @@ pub mod tensor;
 pub mod train;
 pub mod transfer;
 #[cfg(target_arch = "wasm32")]
-mod wasm;
+pub mod wasm;
 pub mod zoo;
 
 pub use error::{Error, Result};

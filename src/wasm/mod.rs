@@ -9,6 +9,12 @@ mod split;
 mod trainer;
 mod trunk;
 
+pub use features::WasmFeatures;
+pub use model::WasmModel;
+pub use split::{balanced_indices, fold_indices, split_indices};
+pub use trainer::WasmTrainer;
+pub use trunk::WasmTrunk;
+
 use js_sys::{Object, WebAssembly};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
