@@ -170,10 +170,13 @@ describe('folders to model file', () => {
     }
   });
 
-  test('the exported model can be loaded again as the one to start from', async () => {
+  test('the exported model can be loaded and trained again', async () => {
     await page.locator('.own-model summary').click();
     await page.locator('.own-model input[type=file]').setInputFiles(join(shots, savedAs.get('regraft')));
     await page.locator('#model .lead').getByText(savedAs.get('regraft')).waitFor();
+    await train(page);
+    const accuracy = await fact(page, 'accuracy');
+    assert.ok(accuracy >= LOWEST_ACCURACY, `accuracy ${accuracy}`);
   });
 
   test('nothing went wrong in the console', () => assert.deepEqual(opened.problems, []));

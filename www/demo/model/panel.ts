@@ -1,6 +1,6 @@
 import { effect } from '@preact/signals-core';
 import type { ZooName } from 'regraft';
-import { h, panelOf, reconcile } from '../ui/dom';
+import { h, panelOf } from '../ui/dom';
 import { acceptDrops } from '../ui/drop';
 import { bytes, millions, percent } from '../ui/format';
 import { pickerButton } from '../ui/picker';
@@ -36,7 +36,7 @@ export function mountModel(base: BaseModel): void {
     const loading = base.loading.value;
     progress.element.hidden = loading.status !== 'loading';
     if (loading.status === 'loading') progress.set(...progressOf(loading));
-    reconcile(failure, loading.status === 'failed' ? [loading] : [], () => loading.status + performance.now(), (failed) => failureView(base, failed));
+    failure.replaceChildren(...(loading.status === 'failed' ? [failureView(base, loading)] : []));
   });
 }
 
