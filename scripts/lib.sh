@@ -57,6 +57,7 @@ with_wasm() (
     "$@"
 )
 
+# shellcheck disable=SC2034 # used by the scripts that source this
 # The relaxed-simd build adds its feature to the flags of .cargo/config.toml (arrays are joined).
 relaxed_simd=(--config 'target.wasm32-unknown-unknown.rustflags=["-Ctarget-feature=+relaxed-simd"]')
 
