@@ -4,6 +4,9 @@ use regraft::data::{ChannelOrder, Fit, Image, Preprocessing, PreprocessingPatch,
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
+
 const REFERENCE: &[u8] = include_bytes!("reference/preprocessing.safetensors");
 
 /// Pillow's filter weights have 22 bits, those of fast_image_resize 16: a sum near a half rounds the other way.
@@ -27,6 +30,7 @@ fn run(preprocessing: &Preprocessing, image: Image<'_>) -> Vec<f32> {
 }
 
 #[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn resized_bytes_are_pillows() {
     let (_, header) = SafeTensors::read_metadata(REFERENCE).expect("reference");
     let metadata = header.metadata().as_ref().expect("metadata");
@@ -63,6 +67,7 @@ fn resized_bytes_are_pillows() {
 }
 
 #[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn every_transparent_pixel_on_white_is_pillows() {
     let (_, header) = SafeTensors::read_metadata(REFERENCE).expect("reference");
     let expected = &header.metadata().as_ref().expect("metadata")["over_white_sha256"];
@@ -77,6 +82,7 @@ fn every_transparent_pixel_on_white_is_pillows() {
 }
 
 #[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn normalised_values_are_in_the_order_and_scale_asked_for() {
     let pixel = [10, 20, 40];
     let mut preprocessing = Preprocessing::default();
@@ -94,6 +100,7 @@ fn normalised_values_are_in_the_order_and_scale_asked_for() {
 }
 
 #[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn padding_is_the_mean_colour() {
     let mut preprocessing = Preprocessing { fit: Fit::Pad, ..Preprocessing::default() };
     (preprocessing.size.width, preprocessing.size.height) = (4, 4);
@@ -103,6 +110,7 @@ fn padding_is_the_mean_colour() {
 }
 
 #[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn a_wide_crop_keeps_the_middle_of_a_tall_image() {
     let mut preprocessing = raw();
     (preprocessing.size.width, preprocessing.size.height) = (8, 4);
@@ -116,6 +124,7 @@ fn a_wide_crop_keeps_the_middle_of_a_tall_image() {
 }
 
 #[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn extreme_images_are_cheap_and_do_not_panic() {
     for (width, height) in [(32_767, 1), (1, 32_767), (1, 1)] {
         let data = vec![7; width as usize * height as usize];
@@ -130,6 +139,7 @@ fn extreme_images_are_cheap_and_do_not_panic() {
 }
 
 #[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn a_buffer_of_another_length_is_refused() {
     let image = Image::new(&[0; 3], 1, 1, 3).expect("image");
     for length in [0, 224 * 224 * 3 - 1, 224 * 224 * 3 + 1] {

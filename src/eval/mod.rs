@@ -149,7 +149,7 @@ impl Evaluation {
 /// `−Σ t·ln p` summed over the first `rows` rows of `rows × classes` probabilities and targets.
 pub(crate) fn negative_log_likelihood(probabilities: &[f32], targets: &[f32], classes: usize, rows: usize) -> f64 {
     let pairs = probabilities.iter().zip(targets).take(rows * classes).filter(|(_, t)| **t != 0.0);
-    pairs.map(|(p, t)| -f64::from(*t) * libm::log(f64::from(p.max(SMALLEST).min(1.0)))).sum()
+    pairs.map(|(p, t)| -f64::from(*t) * libm::log(f64::from(p.max(SMALLEST)).min(1.0))).sum()
 }
 
 /// Index of the largest entry, the first of equals; NaN counts as 0.
@@ -169,7 +169,7 @@ fn rank(row: &[f32], index: usize) -> usize {
 fn confidences(probabilities: &[f32], actual: &[usize], predicted: &[usize]) -> Vec<(f64, bool)> {
     let classes = probabilities.len() / actual.len().max(1);
     let rows = probabilities.chunks_exact(classes.max(1)).zip(actual.iter().zip(predicted));
-    rows.map(|(row, (a, &p))| (f64::from(row[p].max(0.0).min(1.0)), *a == p)).collect()
+    rows.map(|(row, (a, &p))| (f64::from(row[p].max(0.0)).min(1.0), *a == p)).collect()
 }
 
 fn class_reports(
@@ -203,15 +203,12 @@ fn mistakes(
     labels: &[String],
     ids: &[String],
 ) -> Vec<Mistake> {
-    let samples = confident.iter().zip(actual.iter().zip(predicted)).zip(ids);
-    let wrong = samples.filter(|(((_, right), _), _)| !right);
-    let mistake = |(((probability, _), (&a, &p)), id): ((&(f64, bool), (&usize, &usize)), &String)| Mistake {
-        id: id.clone(),
-        label: labels[a].clone(),
-        predicted: labels[p].clone(),
-        probability: *probability,
-    };
-    let mut all: Vec<Mistake> = wrong.map(mistake).collect();
+    let mut all = Vec::new();
+    for (((&(probability, right), &a), &p), id) in confident.iter().zip(actual).zip(predicted).zip(ids) {
+        if !right {
+            all.push(Mistake { id: id.clone(), label: labels[a].clone(), predicted: labels[p].clone(), probability });
+        }
+    }
     all.sort_by(|a, b| b.probability.total_cmp(&a.probability));
     all
 }

@@ -1,4 +1,4 @@
-"""Prints the constants of `bits_are_the_same_on_every_target` in src/data/rng.rs, from RFC 8439 with 8 rounds.
+"""Prints the constants of `bits_are_the_same_on_every_target` in tests/rng.rs, from RFC 8439 with 8 rounds.
 
 python rng.py
 """
