@@ -15,7 +15,8 @@ use crate::tensor::Shape;
 /// Of the batch norms (`efficientnet_lite_builder.py`, `batch_norm_epsilon`).
 const EPSILON: f32 = 1e-3;
 
-/// Pixels that the evaluation resizes to beyond the crop, `CROP_PADDING` of `preprocessing.py`.
+/// Pixels that the evaluation resizes to beyond the crop: `CROP_PADDING` of `preprocessing.py` when the weights were published,
+/// timm's `crop_pct`.
 const CROP_PADDING: u32 = 32;
 
 const STEM: usize = 32;
