@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::ops::{Adam, Nesterovs, Op, Sgd};
 
-/// An updater with its settings. Defaults are Deeplearning4j's.
+/// An updater with its settings. Defaults of the settings are Deeplearning4j's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Updater {
@@ -57,9 +57,13 @@ fn epsilon() -> f64 {
     1e-8
 }
 
+/// Rate of the default updater: the best of those tried for softmax heads on frozen features of 10 to 130 photos.
+const HEAD_RATE: f64 = 1e-2;
+
+/// What trains where nothing else is asked for: Nesterov momentum 0.9 with rate 1e-2.
 impl Default for Updater {
     fn default() -> Self {
-        Self::Adam { learning_rate: rate_1e3(), beta1: momentum(), beta2: beta2(), epsilon: epsilon() }
+        Self::Nesterovs { learning_rate: HEAD_RATE, momentum: momentum() }
     }
 }
 

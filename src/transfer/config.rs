@@ -26,7 +26,7 @@ pub enum Activation {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FineTuneConfiguration {
-    /// Updater of all trainable parameters; Adam with rate 1e-3 where none is given.
+    /// Updater of all trainable parameters; Nesterov momentum with rate 1e-2 where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updater: Option<Updater>,
     /// Seed of weight initialisation and, unless `fit` gives its own, of training; default 0.

@@ -92,7 +92,7 @@ impl Model {
         let verified = self.verify(name, &bytes, options.include_preprocessing)?;
         let limit = if half { MAX_DIFFERENCE_F16 } else { MAX_DIFFERENCE_F32 };
         // Not a number fails too.
-        if !(verified.max_abs_diff <= limit) {
+        if verified.max_abs_diff.is_nan() || verified.max_abs_diff > limit {
             return Err(Error::internal(format!("the written file's outputs differ by {}", verified.max_abs_diff)));
         }
         Ok(Export { files: BTreeMap::from([(name.to_owned(), bytes)]), verified })

@@ -127,7 +127,8 @@ fn layers_of_vgg_end_with_their_activation() {
 /// Tensors that torchvision's documentation of the state dict and `torch.load` show, with their shapes.
 #[test]
 fn checkpoints_have_the_names_of_torchvision() {
-    let tensors: [(Architecture, usize, &[(&str, &[usize])]); 4] = [
+    type Shapes = &'static [(&'static str, &'static [usize])];
+    let tensors: [(Architecture, usize, Shapes); 4] = [
         (
             Architecture::Resnet18,
             62 + 40,

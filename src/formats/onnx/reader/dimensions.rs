@@ -126,7 +126,7 @@ pub(super) fn reshape_to(
         return unsupported("a shape in which the batch is part of two dimensions");
     }
     match part {
-        None => b.apply(node.name, Reshape { dims }, &[x.clone()]),
+        None => b.apply(node.name, Reshape { dims }, std::slice::from_ref(x)),
         Some(part) => {
             let x = b.computed(x)?;
             Ok(b.part(node.name, part, Reshape { dims }, &[x])?.into())
