@@ -1,10 +1,11 @@
 //! The graph under construction, and what the names of the file stand for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::bad;
+use super::super::names::Names;
 use super::integers::{Int, Ints};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, VertexId};
@@ -92,26 +93,6 @@ impl Form {
             Self::Transposed => tensor.permute(&[1, 0])?,
         }
         .into())
-    }
-}
-
-/// Names that are taken, and free ones.
-#[derive(Default)]
-pub(super) struct Names {
-    taken: HashSet<String>,
-    next: HashMap<String, usize>,
-}
-
-impl Names {
-    /// `base`, or `base_1`, `base_2`, … whichever is free first; it is taken from now on.
-    pub(super) fn unique(&mut self, base: &str) -> String {
-        let mut name = base.to_owned();
-        let next = self.next.entry(name.clone()).or_default();
-        while !self.taken.insert(name.clone()) {
-            *next += 1;
-            name = format!("{base}_{next}");
-        }
-        name
     }
 }
 
