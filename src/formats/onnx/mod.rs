@@ -4,10 +4,15 @@
 //! under their initializers' names. Nodes that compute shapes, and nodes that read only stored values, are evaluated while
 //! reading and leave no vertex.
 
+mod limits;
+mod names;
 mod proto;
 mod reader;
 mod tensor;
 mod writer;
+
+#[cfg(test)]
+mod hostile_tests;
 
 use std::collections::BTreeMap;
 

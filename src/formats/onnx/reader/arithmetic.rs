@@ -32,6 +32,23 @@ pub(super) fn add(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
     }
 }
 
+/// A sum of any number of values.
+pub(super) fn sum(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
+    let inputs = node.inputs()?;
+    let [first, inner @ .., last] = inputs.as_slice() else {
+        return match inputs.as_slice() {
+            [only] => Ok(only.clone()),
+            _ => Err(node.fail("no inputs")),
+        };
+    };
+    let mut total = first.clone();
+    for value in inner {
+        let pair = [b.computed(&total)?, b.computed(value)?];
+        total = b.part(node.name, "sum", Add, &pair)?.into();
+    }
+    b.apply(node.name, Add, &[total, last.clone()])
+}
+
 /// What is added per column to a dense layer without bias is its bias, even as a node of its own: it is trained with the layer.
 fn bias_of_dense(b: &mut Builder, x: VertexId, bias: &Weights) -> Step<Option<VertexId>> {
     let vertex = b.graph.get(x);

@@ -1,10 +1,11 @@
 //! The graph under construction, and what the names of the file stand for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::bad;
+use super::super::names::Names;
 use super::integers::{Int, Ints};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, VertexId};
@@ -95,31 +96,13 @@ impl Form {
     }
 }
 
-/// Names that are taken, and free ones.
-#[derive(Default)]
-pub(super) struct Names {
-    taken: HashSet<String>,
-    next: HashMap<String, usize>,
-}
-
-impl Names {
-    /// `base`, or `base_1`, `base_2`, … whichever is free first; it is taken from now on.
-    pub(super) fn unique(&mut self, base: &str) -> String {
-        let mut name = base.to_owned();
-        let next = self.next.entry(name.clone()).or_default();
-        while !self.taken.insert(name.clone()) {
-            *next += 1;
-            name = format!("{base}_{next}");
-        }
-        name
-    }
-}
-
 /// Batch at which extents are compared with those for one image. A prime, so that it is hardly met by chance.
 const SECOND_BATCH: usize = 7;
 
-/// Most elements that are computed while reading: shapes and weights of real files stay far below.
-const MAX_FOLDED: usize = 1 << 27;
+/// Most floats that are computed while reading; the weights of VGG-19 are 2²⁷.
+const MAX_FLOATS: usize = 1 << 28;
+/// Most integers that are computed while reading; shapes have a handful.
+const MAX_INTEGERS: usize = 1 << 20;
 
 /// The graph under construction.
 pub(super) struct Builder {
@@ -130,12 +113,20 @@ pub(super) struct Builder {
     /// Vertices of weights, by id and form.
     stored: HashMap<(usize, Form), VertexId>,
     weights: usize,
-    folded: usize,
+    /// Floats and integers that may still be computed.
+    left: [usize; 2],
 }
 
 impl Builder {
     pub(super) fn new(names: Names) -> Self {
-        Self { graph: Graph::new(), names, second: Vec::new(), stored: HashMap::new(), weights: 0, folded: 0 }
+        Self {
+            graph: Graph::new(),
+            names,
+            second: Vec::new(),
+            stored: HashMap::new(),
+            weights: 0,
+            left: [MAX_FLOATS, MAX_INTEGERS],
+        }
     }
 
     pub(super) fn input(&mut self, name: &str, shape: Vec<usize>, batched: bool) -> Result<VertexId> {
@@ -198,7 +189,7 @@ impl Builder {
             inputs: types.iter().map(|t| t.shape.clone()).collect(),
         })?;
         let len = ty.shape.checked_len().unwrap_or(usize::MAX);
-        self.charge(len)?;
+        self.charge_floats(len)?;
         let views: Vec<View<'_>> = inputs
             .iter()
             .filter_map(|w| Some(View { shape: w.tensor.shape(), data: w.tensor.as_f32().filter(|d| !d.is_empty())? }))
@@ -216,13 +207,14 @@ impl Builder {
         Value::Weights(Weights { name: name.into(), tensor: tensor.into(), id: self.weights })
     }
 
-    /// Counts elements computed while reading, so that a small file cannot ask for a lot of memory.
-    pub(super) fn charge(&mut self, elements: usize) -> Result<()> {
-        self.folded = self.folded.saturating_add(elements);
-        if self.folded > MAX_FOLDED {
-            return Err(bad(format!("computing its constants takes more than {MAX_FOLDED} elements")));
-        }
-        Ok(())
+    /// Counts what is computed while reading, so that a small file cannot ask for a lot of memory.
+    pub(super) fn charge_floats(&mut self, elements: usize) -> Result<()> {
+        charge(&mut self.left[0], elements)
+    }
+
+    /// See [`Builder::charge_floats`].
+    pub(super) fn charge_integers(&mut self, elements: usize) -> Result<()> {
+        charge(&mut self.left[1], elements)
     }
 
     /// The vertex of a value; floats become a constant.
@@ -291,4 +283,10 @@ impl Builder {
     pub(super) fn rank(&self, value: &Value) -> Step<usize> {
         self.extents(value).map(|[one, _]| one.len())
     }
+}
+
+fn charge(left: &mut usize, elements: usize) -> Result<()> {
+    *left =
+        left.checked_sub(elements).ok_or_else(|| bad("its constants are computed from little to a lot of memory"))?;
+    Ok(())
 }

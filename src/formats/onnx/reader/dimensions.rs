@@ -48,7 +48,7 @@ pub(super) fn concat(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         if ints.shape.len() != 1 {
             return unsupported("integers of more than one dimension");
         }
-        b.charge(ints.values.len())?;
+        b.charge_integers(ints.values.len())?;
         values.extend_from_slice(&ints.values);
     }
     Ok(Ints::vector(values).into())

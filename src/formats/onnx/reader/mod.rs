@@ -16,11 +16,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 
-use self::builder::{Builder, Names, Step, Stop, Value};
+use self::builder::{Builder, Step, Stop, Value};
 use self::node::Node;
+use super::names::Names;
 use super::proto::{self, DimensionValue, data_type};
 use super::tensor::{self, Files, MAX_RANK};
-use super::{Metadata, OPSETS, bad};
+use super::{Metadata, OPSETS, bad, limits};
 use crate::error::{Error, Result, UnsupportedOp};
 use crate::graph::{Graph, VertexId};
 
@@ -62,6 +63,7 @@ const OPERATORS: &[(&str, Read)] = &[
     ("Softmax", normalize::softmax),
     ("Squeeze", dimensions::squeeze),
     ("Sub", arithmetic::sub),
+    ("Sum", arithmetic::sum),
     ("Transpose", dimensions::transpose),
     ("Unsqueeze", dimensions::unsqueeze),
 ];
@@ -74,6 +76,7 @@ const OPERATORS: &[(&str, Read)] = &[
 /// `format` for bytes that are no model, operator sets other than 7 to 22, and missing external data; `unsupported-op` with
 /// all operators, attributes and types that are not supported; `shape` where values do not fit.
 pub fn read(bytes: &[u8], files: &BTreeMap<String, &[u8]>) -> Result<(Graph, Metadata)> {
+    limits::check(bytes)?;
     let model = proto::Model::decode(bytes).map_err(|e| bad(format!("not a whole model: {e}")))?;
     let opset = opset(&model)?;
     let metadata = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();

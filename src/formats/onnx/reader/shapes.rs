@@ -56,7 +56,7 @@ pub(super) fn gather(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
     if data.shape.len() != 1 || axis(along, 1).is_none() {
         return unsupported("integers of more than one dimension");
     }
-    b.charge(indices.values.len())?;
+    b.charge_integers(indices.values.len())?;
     let pick = |index: &Int| axis(index.constant()?, data.values.len()).map(|at| data.values[at]);
     let values: Option<Vec<Int>> = indices.values.iter().map(pick).collect();
     let values = values.ok_or_else(|| node.fail(format!("an index lies outside of {} elements", data.values.len())))?;
@@ -69,7 +69,6 @@ pub(super) fn constant_of_shape(b: &mut Builder, node: &Node<'_>) -> Step<Value>
     let shape: Option<Vec<usize>> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     let shape = shape.ok_or_else(|| node.fail(format!("no tensor is {dims:?}")))?;
     let len = shape.iter().try_fold(1usize, |len, &d| len.checked_mul(d)).unwrap_or(usize::MAX);
-    b.charge(len)?;
     let value = match value {
         Some(value) => tensor::read(value, &tensor::Files::new())?,
         None => Stored::Floats(Tensor::zeros([1])),
@@ -77,11 +76,17 @@ pub(super) fn constant_of_shape(b: &mut Builder, node: &Node<'_>) -> Step<Value>
     let single = || node.fail("its value is not a single element");
     match value {
         Stored::Floats(value) => match value.as_f32() {
-            Some([value]) => Ok(b.weights(node.name, Tensor::f32(shape, vec![*value; len])?)),
+            Some([value]) => {
+                b.charge_floats(len)?;
+                Ok(b.weights(node.name, Tensor::f32(shape, vec![*value; len])?))
+            }
             _ => Err(single()),
         },
         Stored::Integers(_, values) => match values[..] {
-            [value] => Ok(Ints { shape, values: vec![Int::fixed(value); len] }.into()),
+            [value] => {
+                b.charge_integers(len)?;
+                Ok(Ints { shape, values: vec![Int::fixed(value); len] }.into())
+            }
             _ => Err(single()),
         },
         Stored::Unsupported(kind) => unsupported(format!("a tensor of {kind}")),

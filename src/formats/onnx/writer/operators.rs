@@ -1,0 +1,204 @@
+//! Ops as ONNX operators.
+
+use super::proto::{float, float_tensor, int, int_tensor, ints, signed};
+use super::{Form, VERSIONS_DILATED_AVERAGE, Writer, axis};
+use crate::error::Result;
+use crate::graph::{Vertex, VertexId};
+use crate::ops::{Clamp, Dim, Layout, Op, Pad, Slice, Window};
+
+type Attributes = Vec<super::onnx::Attribute>;
+
+/// Attributes of a window, with those of Conv and the poolings alike.
+fn window(window: &Window) -> Attributes {
+    vec![ints("strides", &window.stride), ints("pads", &window.padding), ints("dilations", &window.dilation)]
+}
+
+impl Writer<'_> {
+    /// Writes a vertex; `false` where there is no operator for it.
+    pub(super) fn operator(&mut self, id: VertexId, vertex: &Vertex) -> Result<bool> {
+        match &vertex.op {
+            Op::Conv2d(op) if !op.residual && op.clamp.is_none() => {
+                let mut attributes = window(&op.window);
+                attributes.push(int("group", signed(&[op.groups])[0]));
+                self.conv(id, vertex, attributes, Form::Filters, op.layout)?;
+            }
+            Op::DepthwiseConv2d(op) if op.clamp.is_none() => {
+                let mut attributes = window(&op.window);
+                attributes.push(int("group", signed(&vertex_channels(self, vertex))[0]));
+                self.conv(id, vertex, attributes, Form::ChannelFilters, op.layout)?;
+            }
+            Op::Dense(op) if op.clamp.is_none() => self.plain("Gemm", id, vertex, vec![])?,
+            Op::MatMul(op) if op.trans_a || op.trans_b => {
+                let attributes = vec![int("transA", op.trans_a.into()), int("transB", op.trans_b.into())];
+                self.plain("Gemm", id, vertex, attributes)?;
+            }
+            Op::MatMul(_) => self.plain("MatMul", id, vertex, vec![])?,
+            Op::BatchNorm(op) => {
+                let layout = if self.rank(id) == 4 { op.layout } else { Layout::Nchw };
+                self.spatial("BatchNormalization", id, vertex, vec![float("epsilon", op.epsilon)], layout)?;
+            }
+            Op::Clip(op) => self.clip(id, vertex, op.clamp)?,
+            Op::Sigmoid(_) => self.elementwise("Sigmoid", id, vertex, vec![])?,
+            Op::Dropout(op) => {
+                let ratio = self.number(vertex, "ratio", op.rate);
+                self.elementwise("Dropout", id, vertex, vec![ratio])?;
+            }
+            Op::Scale(op) => {
+                let factor = self.number(vertex, "factor", op.factor);
+                self.elementwise("Mul", id, vertex, vec![factor])?;
+            }
+            Op::Add(_) => self.elementwise("Add", id, vertex, vec![])?,
+            Op::Multiply(_) => self.elementwise("Mul", id, vertex, vec![])?,
+            Op::Concat(op) => self.plain("Concat", id, vertex, vec![axis(op.axis)])?,
+            Op::Softmax(op) => self.plain("Softmax", id, vertex, vec![axis(op.axis)])?,
+            Op::Flatten(op) => self.plain("Flatten", id, vertex, vec![axis(op.axis)])?,
+            Op::Transpose(op) => self.plain("Transpose", id, vertex, vec![ints("perm", &op.perm)])?,
+            Op::Reshape(op) => {
+                let dims: Vec<i64> = op.dims.iter().map(|d| dim(*d)).collect();
+                self.with_integers("Reshape", id, vertex, &[("shape", &dims)], vec![])?;
+            }
+            Op::Slice(op) => self.slice(id, vertex, op)?,
+            Op::Pad(op) => self.pad(id, vertex, op)?,
+            Op::MaxPool(op) => {
+                let mut attributes = window(&op.window);
+                attributes.extend([ints("kernel_shape", &op.kernel), int("ceil_mode", op.ceil.into())]);
+                self.spatial("MaxPool", id, vertex, attributes, op.layout)?;
+            }
+            Op::AvgPool(op) => {
+                let mut attributes = window(&op.window);
+                if op.window.dilation == [1, 1] {
+                    attributes.pop();
+                } else {
+                    self.versions = VERSIONS_DILATED_AVERAGE;
+                }
+                attributes.extend([ints("kernel_shape", &op.kernel), int("ceil_mode", op.ceil.into())]);
+                attributes.push(int("count_include_pad", op.count_include_pad.into()));
+                self.spatial("AveragePool", id, vertex, attributes, op.layout)?;
+            }
+            Op::GlobalAvgPool(op) => self.spatial("GlobalAveragePool", id, vertex, vec![], op.layout)?,
+            // Fused ops, gradients and updaters belong to plans; inputs and stored values are no nodes.
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// A node that reads and makes values in the graph's layout.
+    fn plain(&mut self, op: &str, id: VertexId, vertex: &Vertex, attributes: Attributes) -> Result<()> {
+        self.spatial(op, id, vertex, attributes, Layout::Nchw)
+    }
+
+    /// A node whose first input and result are image batches of the layout.
+    fn spatial(
+        &mut self,
+        op: &str,
+        id: VertexId,
+        vertex: &Vertex,
+        attributes: Attributes,
+        layout: Layout,
+    ) -> Result<()> {
+        let mut inputs = Vec::with_capacity(vertex.inputs.len());
+        for (at, &input) in vertex.inputs.iter().enumerate() {
+            inputs.push(if at == 0 { self.image(input, layout)? } else { self.value(input)? });
+        }
+        let (name, result) = (self.name(id), self.result(id, layout));
+        self.node(op, &name, inputs, &result, attributes);
+        Ok(())
+    }
+
+    fn conv(
+        &mut self,
+        id: VertexId,
+        vertex: &Vertex,
+        attributes: Attributes,
+        form: Form,
+        layout: Layout,
+    ) -> Result<()> {
+        let mut inputs = Vec::with_capacity(vertex.inputs.len());
+        for (at, &input) in vertex.inputs.iter().enumerate() {
+            inputs.push(match at {
+                0 => self.image(input, layout)?,
+                1 => self.weights(input, form)?,
+                _ => self.value(input)?,
+            });
+        }
+        let (name, result) = (self.name(id), self.result(id, layout));
+        self.node("Conv", &name, inputs, &result, attributes);
+        Ok(())
+    }
+
+    /// A node that works in either layout: in NCHW where all it reads is there already.
+    fn elementwise(&mut self, op: &str, id: VertexId, vertex: &Vertex, more: Vec<String>) -> Result<()> {
+        let only_nchw = |input: &VertexId| self.nchw.contains_key(input) && !self.plain.contains_key(input);
+        let layout = if vertex.inputs.iter().all(only_nchw) { Layout::Nhwc } else { Layout::Nchw };
+        let mut inputs = Vec::with_capacity(vertex.inputs.len() + more.len());
+        for &input in &vertex.inputs {
+            inputs.push(self.image(input, layout)?);
+        }
+        inputs.extend(more);
+        let (name, result) = (self.name(id), self.result(id, layout));
+        self.node(op, &name, inputs, &result, vec![]);
+        Ok(())
+    }
+
+    /// A stored number of one vertex.
+    fn number(&mut self, vertex: &Vertex, part: &str, value: f32) -> String {
+        self.initializer(float_tensor(format!("{}:{part}", vertex.name), &[], &[value]))
+    }
+
+    fn clip(&mut self, id: VertexId, vertex: &Vertex, clamp: Clamp) -> Result<()> {
+        if clamp == Clamp::RELU {
+            return self.elementwise("Relu", id, vertex, vec![]);
+        }
+        let mut bounds = Vec::new();
+        for (part, bound) in [("min", clamp.min), ("max", clamp.max)] {
+            bounds.push(bound.map(|bound| self.number(vertex, part, bound)).unwrap_or_default());
+        }
+        while bounds.last().is_some_and(String::is_empty) {
+            bounds.pop();
+        }
+        self.elementwise("Clip", id, vertex, bounds)
+    }
+
+    fn with_integers(
+        &mut self,
+        op: &str,
+        id: VertexId,
+        vertex: &Vertex,
+        operands: &[(&str, &[i64])],
+        more: Vec<String>,
+    ) -> Result<()> {
+        let mut inputs = vec![self.value(vertex.inputs[0])?];
+        for (part, values) in operands {
+            inputs.push(self.initializer(int_tensor(format!("{}:{part}", vertex.name), values)));
+        }
+        inputs.extend(more);
+        let (name, result) = (self.name(id), self.result(id, Layout::Nchw));
+        self.node(op, &name, inputs, &result, vec![]);
+        Ok(())
+    }
+
+    fn slice(&mut self, id: VertexId, vertex: &Vertex, op: &Slice) -> Result<()> {
+        let [start, end, axis] = [op.start, op.start + op.len, op.axis].map(|v| signed(&[v]));
+        self.with_integers("Slice", id, vertex, &[("starts", &start), ("ends", &end), ("axes", &axis)], vec![])
+    }
+
+    fn pad(&mut self, id: VertexId, vertex: &Vertex, op: &Pad) -> Result<()> {
+        let pads: Vec<i64> = signed(&op.before).into_iter().chain(signed(&op.after)).collect();
+        let value = self.number(vertex, "value", op.value);
+        self.with_integers("Pad", id, vertex, &[("pads", &pads)], vec![value])
+    }
+}
+
+/// ONNX's 0 copies a dimension, its −1 takes what is left.
+fn dim(dim: Dim) -> i64 {
+    match dim {
+        Dim::Fixed(extent) => i64::try_from(extent).unwrap_or(i64::MAX),
+        Dim::Copy => 0,
+        Dim::Infer => -1,
+    }
+}
+
+/// Channels of a depthwise convolution.
+fn vertex_channels(writer: &Writer<'_>, vertex: &Vertex) -> [usize; 1] {
+    [vertex.inputs.get(1).and_then(|w| writer.graph.get(*w).ty.shape.last().copied()).unwrap_or(1)]
+}
