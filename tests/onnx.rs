@@ -1,5 +1,6 @@
 //! ONNX files of others against what these compute with them, and ours checked and run by onnx and onnxruntime.
 #![cfg(not(target_arch = "wasm32"))]
+#![expect(clippy::print_stdout, reason = "the measured differences are what a reader of the run wants to see")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
