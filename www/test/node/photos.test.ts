@@ -21,7 +21,9 @@ async function* photos(): AsyncGenerator<Sample> {
 test('EfficientNet-Lite0 learns five classes from ten photos each', async () => {
   const engine = await createEngine();
   try {
-    const base = await engine.load(`${ASSETS}/efficientnet_lite0.pth`, { architecture: 'efficientnet_lite0' });
+    const base = await engine.load(`${ASSETS}/efficientnet_lite0.pth`, {
+      architecture: 'efficientnet_lite0', preprocessing: { fit: 'stretch', cropFraction: 1 },
+    });
     const data = await engine.dataset(photos());
     assert.deepEqual(data.rejected, []);
     const train = data.balanced({ perLabel: PER_CLASS, seed: SEED });
