@@ -15,8 +15,9 @@ const SEED: u64 = 20_240_613;
 
 /// Ops that only move, select or compare values: bit for bit.
 const EXACT: f64 = 0.0;
-/// Sums of up to a few hundred products of values around 1, each rounded to 2⁻²⁴, in an order of the kernel's choice.
-const ROUNDED: f64 = 2e-6;
+/// Sums of up to a few hundred products of values around 1, each rounded to 2⁻²⁴, in an order of the kernel's choice, fused
+/// or not: the largest seen over all builds is 2.2e-6.
+const ROUNDED: f64 = 5e-6;
 /// The kernels' exponential is good to 4 ulp, and its argument of up to 16 carries half an ulp of its own.
 const EXPONENTIAL: f64 = 4e-6;
 
