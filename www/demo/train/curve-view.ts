@@ -7,7 +7,7 @@ import type { Trainer } from './trainer';
 
 /** The live curve: loss and accuracy, a legend that does not rely on colour, and the same numbers as a table. */
 export function curveView(trainer: Trainer): HTMLElement {
-  const loss = new Chart({ title: 'Loss', format: small, tick: (v) => v.toFixed(1) });
+  const loss = new Chart({ title: 'Loss', format: small, tick: (v) => String(Number(v.toFixed(2))) });
   const accuracy = new Chart({ title: 'Accuracy', format: percent, tick: percent, top: 1 });
   const legend = h('p', { class: 'legend' }, h('span', { class: 'key train' }, 'training'), h('span', { class: 'key validation' }, 'validation'));
   const table = h('details', { class: 'curve-table' }, h('summary', {}, 'The curve as numbers'));

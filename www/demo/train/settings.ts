@@ -16,7 +16,7 @@ export interface Settings {
 }
 
 export const DEFAULTS: Settings = {
-  epochs: 40, batchSize: 16, learningRate: 0.001, updater: 'adam', hidden: 0, testShare: 0.2, validationShare: 0.1, seed: 1,
+  epochs: 40, batchSize: 16, learningRate: 0.005, updater: 'adam', hidden: 0, testShare: 0.2, validationShare: 0.1, seed: 1,
 };
 
 export function updaterOf({ updater, learningRate }: Settings): Updater {
