@@ -2,7 +2,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![expect(clippy::print_stdout, reason = "the measured differences are what a reader of the run wants to see")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// Sums of up to a few hundred f32 products, in another order.
 const ONE_LAYER: f32 = 1e-5;
+/// Expected values that the onnx package gives with four digits.
+const FOUR_DIGITS: f32 = 5e-5;
 /// Dozens of such layers one after the other, relative to the largest output.
 const NETWORK: f32 = 1e-4;
 /// Logits of trained networks on photos; they are around 10.
@@ -126,36 +128,71 @@ fn close(what: &str, y: &[f32], expected: &[f32], tolerance: f32, relative_to_la
     }
 }
 
-/// What the package's own runner allows: some of its expected values have four digits.
-const BACKEND: f32 = 1e-3;
-
-/// What cannot be read is refused as such, by name; at least `floor` cases run. Cases whose first dimension is no batch have
-/// shapes that do not fit one.
-fn judge_all(kind: &str, tolerance: f32, floor: usize) {
-    let cases = Cases::made_by(kind);
-    let mut refused = BTreeMap::new();
-    for case in &cases.cases {
-        match cases.judge(case, |what, y, e| close(what, y, e, tolerance, false)) {
-            Ok(()) => {}
-            Err(error) if ["unsupported-op", "shape"].contains(&error.code()) => {
-                drop(refused.insert(case.name.as_str(), error.to_string()))
-            }
-            Err(error) => panic!("{}: {error}", case.name),
-        }
-    }
-    let run = cases.cases.len() - refused.len();
-    println!("{kind}: {run} run, {} are refused: {refused:#?}", refused.len());
-    assert!(run >= floor, "{run} of {} run, not {floor}", cases.cases.len());
-}
+/// Backend tests that are refused, by what they need.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "one or three spatial dimensions",
+        "averagepool_1d_default averagepool_3d_default averagepool_3d_dilations_small
+        averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_False
+        averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_True
+        averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_False
+        averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True
+        maxpool_1d_default maxpool_3d_default maxpool_3d_dilations maxpool_3d_dilations_use_ref_impl
+        maxpool_3d_dilations_use_ref_impl_large",
+    ),
+    (
+        "training",
+        "batchnorm_epsilon_training_mode batchnorm_example_training_mode training_dropout training_dropout_default
+        training_dropout_zero_ratio",
+    ),
+    ("products of stacks of matrices", "matmul_1d_3d matmul_3d matmul_4d matmul_4d_1d matmul_bcast"),
+    (
+        "extremes of whole tensors",
+        "max_example max_float32 max_one_input max_two_inputs min_example min_float32 min_one_input min_two_inputs",
+    ),
+    (
+        "means over other than height and width",
+        "reduce_mean_default_axes_keepdims_example reduce_mean_default_axes_keepdims_random
+        reduce_mean_do_not_keepdims_example reduce_mean_do_not_keepdims_random reduce_mean_keepdims_example
+        reduce_mean_keepdims_random reduce_mean_negative_axes_keepdims_example reduce_mean_negative_axes_keepdims_random",
+    ),
+    ("slices with steps", "slice_neg_steps"),
+    ("results without elements", "slice_start_out_of_bounds"),
+    ("an empty interval", "clip_min_greater_than_max"),
+];
 
 #[test]
 fn operators_compute_what_the_onnx_package_says() {
-    judge_all("nodes", BACKEND, 114);
+    let cases = Cases::made_by("nodes");
+    let mut refused = BTreeMap::new();
+    for case in &cases.cases {
+        let rounded = case.name == "averagepool_2d_ceil_last_window_starts_on_pad";
+        let tolerance = if rounded { FOUR_DIGITS } else { ONE_LAYER };
+        if let Err(error) = cases.judge(case, |what, y, e| close(what, y, e, tolerance, false)) {
+            refused.insert(case.name.as_str(), error.to_string());
+        }
+    }
+    let expected: BTreeSet<&str> = REFUSED.iter().flat_map(|(_, names)| names.split_whitespace()).collect();
+    let found: BTreeSet<&str> = refused.keys().copied().collect();
+    assert_eq!(found, expected, "refused: {refused:#?}");
+    println!("{} run, {} are refused", cases.cases.len() - refused.len(), refused.len());
 }
 
 #[test]
 fn layers_compute_what_pytorch_computed() {
-    judge_all("layers", ONE_LAYER, 28);
+    let cases = Cases::made_by("layers");
+    let mut refused = BTreeMap::new();
+    for case in &cases.cases {
+        let judged = cases.judge(case, |what, y, e| close(what, y, e, ONE_LAYER, false));
+        if let Err(error) = judged {
+            refused.insert(case.name.as_str(), error.to_string());
+        }
+    }
+    // What the engine does not have is one- and three-dimensional, or pads with other than a constant.
+    let other = |name: &&&str| !["1d", "3d", "ReflectionPad", "ReplicationPad"].iter().any(|part| name.contains(part));
+    let surprising: Vec<_> = refused.keys().filter(other).collect();
+    assert!(surprising.is_empty(), "{surprising:?} are refused: {refused:#?}");
+    assert!(cases.cases.len() - refused.len() >= 20, "{} of {} are refused", refused.len(), cases.cases.len());
 }
 
 #[test]

@@ -201,6 +201,17 @@ fn vertices_of_one_name_are_told_apart() {
 }
 
 #[test]
+fn a_batch_that_is_part_of_the_computation_stays_as_stated() {
+    let with = |x: &[i64]| model(x, vec![node("Reshape: x i -> y", vec![])], vec![integers("i", &[4, -1])]);
+    let graph = read_model(&with(&[2, 2, 3])).expect("reads");
+    let (x, y) = (graph.find("x").expect("x"), graph.find("the y").expect("y"));
+    assert_eq!([&graph.get(x).ty.shape[..], &graph.get(y).ty.shape], [&[2, 2, 3][..], &[4, 3]]);
+    let shapes = graph.symbolic_shapes().expect("shapes");
+    assert_eq!(shapes[x.index()], [Some(2), Some(2), Some(3)]);
+    refused(&with(&[0, 2, 3]), "shape", "[1, 2, 3] does not fill [4, -1]; inputs [1×2×3], [2]");
+}
+
+#[test]
 fn inputs_without_a_usable_shape_are_refused() {
     let relu = |x: &[i64]| model(x, vec![node("Relu: x -> y", vec![])], vec![]);
     refused(&relu(&[0, 3, 0, 224]), "format", "leaves dimension 2 open");

@@ -27,7 +27,7 @@ pub(super) fn image_size(b: &Builder, node: &Node<'_>, x: &Value) -> Step<[usize
     let [shape, _] = b.extents(x)?;
     match shape[..] {
         [_, _, h, w] => Ok([h, w]),
-        _ if shape.len() < 3 => Err(node.mismatch("image", format!("{shape:?} is no image batch"))),
+        _ if shape.len() < 3 => Err(node.mismatch(b, "image", format!("{shape:?} is no image batch"))),
         _ => unsupported(format!("{} spatial dimensions", shape.len() - 2)),
     }
 }
@@ -46,6 +46,7 @@ pub(super) fn conv(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
     };
     if given_kernel.is_some_and(|given| given != [kh, kw]) {
         return Err(node.mismatch(
+            b,
             "conv2d",
             format!("kernel_shape {given_kernel:?} does not fit filters {}", weights.tensor.shape()),
         ));

@@ -20,7 +20,7 @@ pub(super) fn gemm(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         return product(b, node, [a, matrix], MatMul { trans_a, trans_b }, alpha, c, beta);
     };
     let [rows, cols] = weights.tensor.shape()[..] else {
-        return Err(node.mismatch("dense", format!("B is {}, no matrix", weights.tensor.shape())));
+        return Err(node.mismatch(b, "dense", format!("B is {}, no matrix", weights.tensor.shape())));
     };
     let n = if trans_b { rows } else { cols };
     let bias = match &c {

@@ -71,7 +71,10 @@ pub(super) fn reshape(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
     for ((shape, from), batch) in shapes.iter_mut().zip(&extents).zip(Builder::BATCHES) {
         let wanted: Option<Vec<i64>> = target.iter().map(|d| d.at(batch)).collect();
         let resolved = wanted.and_then(|wanted| resolve(from, &wanted, allow_zero));
-        *shape = resolved.ok_or_else(|| node.mismatch("reshape", format!("{from:?} does not fill {target:?}")))?;
+        *shape = resolved.ok_or_else(|| {
+            let target: Vec<String> = target.iter().map(ToString::to_string).collect();
+            node.mismatch(b, "reshape", format!("{from:?} does not fill [{}]", target.join(", ")))
+        })?;
     }
     reshape_to(b, node, None, &x, shapes)
 }
@@ -145,7 +148,7 @@ pub(super) fn squeeze(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         None => (0..extents[0].len()).filter(|&axis| is_one(axis)).collect(),
     };
     if let Some(axis) = axes.iter().find(|&&axis| !is_one(axis)) {
-        return Err(node.mismatch("reshape", format!("dimension {axis} of {:?} is not 1", extents[1])));
+        return Err(node.mismatch(b, "reshape", format!("dimension {axis} of {:?} is not 1", extents[1])));
     }
     let shapes =
         extents.map(|e| e.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, d)| *d).collect());
@@ -206,7 +209,7 @@ pub(super) fn slice(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         }
         let (start, end) = one;
         if end <= start {
-            return Err(node.mismatch("slice", format!("nothing is left of dimension {axis} of {:?}", extents[0])));
+            return Err(node.mismatch(b, "slice", format!("nothing is left of dimension {axis} of {:?}", extents[0])));
         }
         ranges.push(Range { axis, start, len: end - start });
     }
@@ -257,7 +260,7 @@ pub(super) fn pad(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         None => (0..rank).collect(),
     };
     if pads.len() != 2 * axes.len() {
-        return Err(node.mismatch("pad", format!("{} paddings do not fit {} dimensions", pads.len(), axes.len())));
+        return Err(node.mismatch(b, "pad", format!("{} paddings do not fit {} dimensions", pads.len(), axes.len())));
     }
     let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
     for (at, &axis) in axes.iter().enumerate() {

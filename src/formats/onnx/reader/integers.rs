@@ -1,12 +1,23 @@
 //! Integers known while reading: shapes, and what exporters compute from them. They may depend on the batch.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// `fixed + per_image · n` for a batch of `n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Int {
     pub fixed: i64,
     pub per_image: i64,
+}
+
+impl fmt::Display for Int {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { fixed, per_image: 0 } => write!(f, "{fixed}"),
+            Self { fixed: 0, per_image: 1 } => f.write_str("n"),
+            Self { fixed, per_image } => write!(f, "{per_image}·n{fixed:+}"),
+        }
+    }
 }
 
 impl Int {

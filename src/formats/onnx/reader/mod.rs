@@ -68,20 +68,39 @@ const OPERATORS: &[(&str, Read)] = &[
     ("Unsqueeze", dimensions::unsqueeze),
 ];
 
+/// Which inputs have the batch as their first dimension.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// Those that leave it open or say 1, and an input that is the only one.
+    Guessed,
+    /// Those that leave it open.
+    Stated,
+}
+
 /// Reads a model and its metadata. `files` holds the files with external data by name; others are not looked at.
 ///
-/// The first dimension of an input is the batch where the file leaves it open or says 1, and where there is no other input.
+/// The first dimension of an input is taken for the batch where the file leaves it open or says 1, and where there is no other
+/// input. A network that then does not work for every batch keeps the batches that the file states as numbers.
 ///
 /// # Errors
 /// `format` for bytes that are no model, operator sets other than 7 to 22, and missing external data; `unsupported-op` with
 /// all operators, attributes and types that are not supported; `shape` where values do not fit.
 pub fn read(bytes: &[u8], files: &BTreeMap<String, &[u8]>) -> Result<(Graph, Metadata)> {
     limits::check(bytes)?;
+    match read_as(bytes, files, Batch::Guessed) {
+        Err(error @ (Error::Shape { .. } | Error::UnsupportedOp(_))) => {
+            read_as(bytes, files, Batch::Stated).map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+fn read_as(bytes: &[u8], files: &BTreeMap<String, &[u8]>, batch: Batch) -> Result<(Graph, Metadata)> {
     let model = proto::Model::decode(bytes).map_err(|e| bad(format!("not a whole model: {e}")))?;
     let opset = opset(&model)?;
     let metadata = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
     let graph = model.graph.ok_or_else(|| bad("there is no graph in it"))?;
-    let graph = Reader::new(opset, &graph).read(graph, files)?;
+    let graph = Reader::new(opset, &graph).read(graph, files, batch)?;
     Ok((graph, metadata))
 }
 
@@ -140,13 +159,13 @@ impl Reader {
         }
     }
 
-    fn read(mut self, graph: proto::Graph, files: &Files<'_>) -> Result<Graph> {
+    fn read(mut self, graph: proto::Graph, files: &Files<'_>, batch: Batch) -> Result<Graph> {
         let proto::Graph { node, initializer, input, output, .. } = graph;
         let stored: HashSet<String> = initializer.iter().map(|t| t.name.clone()).collect();
         let inputs: Vec<proto::ValueInfo> = input.into_iter().filter(|i| !stored.contains(&i.name)).collect();
         let alone = inputs.len() == 1;
         for input in &inputs {
-            self.input(input, alone)?;
+            self.input(input, batch, alone)?;
         }
         for tensor in initializer {
             let name = tensor.name.clone();
@@ -199,7 +218,7 @@ impl Reader {
         }
     }
 
-    fn input(&mut self, input: &proto::ValueInfo, alone: bool) -> Result<()> {
+    fn input(&mut self, input: &proto::ValueInfo, batch: Batch, alone: bool) -> Result<()> {
         let name = &input.name;
         let ty = input.ty.as_ref().and_then(|ty| ty.tensor_type.as_ref());
         let ty = ty.ok_or_else(|| bad(format!("input '{name}' is no tensor")))?;
@@ -220,7 +239,8 @@ impl Reader {
                 Some(DimensionValue::Value(extent)) if extent > 0 => usize::try_from(extent).ok(),
                 _ => None,
             };
-            batched |= at == 0 && (alone || extent.is_none_or(|extent| extent == 1));
+            let guessed = batch == Batch::Guessed && (alone || extent == Some(1));
+            batched |= at == 0 && (guessed || extent.is_none());
             shape.push(match extent {
                 _ if at == 0 && batched => 1,
                 Some(extent) => extent,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::super::{bad, proto};
-use super::builder::{Step, Stop, Value, Weights, unsupported};
+use super::builder::{Builder, Step, Stop, Value, Weights, unsupported};
 use super::integers::Ints;
 use crate::error::Error;
 
@@ -35,8 +35,10 @@ impl<'a> Node<'a> {
     }
 
     /// The vertex cannot be built from inputs of these shapes.
-    pub(super) fn mismatch(&self, op: &'static str, reason: impl Into<String>) -> Stop {
-        Stop::Failed(Error::Shape { vertex: self.name.to_owned(), op, reason: reason.into(), inputs: Vec::new() })
+    pub(super) fn mismatch(&self, b: &Builder, op: &'static str, reason: impl Into<String>) -> Stop {
+        let shapes = self.inputs.iter().flatten().filter_map(|value| b.extents(value).ok());
+        let inputs = shapes.map(|[one, _]| one.into()).collect();
+        Stop::Failed(Error::Shape { vertex: self.name.to_owned(), op, reason: reason.into(), inputs })
     }
 
     // Inputs.
