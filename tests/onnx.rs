@@ -198,7 +198,7 @@ fn layers_compute_what_pytorch_computed() {
 #[test]
 fn networks_of_the_onnx_package_run() {
     let cases = Cases::made_by("networks");
-    assert!(cases.cases.len() >= 6, "{} networks", cases.cases.len());
+    assert!(cases.cases.len() >= 5, "{} networks", cases.cases.len());
     for case in &cases.cases {
         let judged = cases.judge(case, |what, y, e| close(what, y, e, NETWORK, true));
         judged.unwrap_or_else(|e| panic!("{}: {e}", case.name));

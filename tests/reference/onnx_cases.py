@@ -111,7 +111,8 @@ def layers(cases):
 def networks(cases):
     for path in sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx")):
         model = onnx.load(path)
-        if {node.op_type for node in model.graph.node} <= OPERATORS | {"ConstantOfShape"}:
+        # VGG-19 takes longer than all others together and has no operator that they lack.
+        if {node.op_type for node in model.graph.node} <= OPERATORS | {"ConstantOfShape"} and path.stem != "light_vgg19":
             cases.judged(path.stem, model)
 
 
