@@ -111,6 +111,22 @@ fn the_network_is_fine_as_it_is() {
 }
 
 #[test]
+fn labels_of_other_tools_are_found_where_they_fit() {
+    let labels = |key: &str, value: &str| {
+        let mut model = network();
+        model.metadata_props.push(Entry { key: key.into(), value: value.into() });
+        let (_, metadata) = read(&model.encode_to_vec(), &BTreeMap::new()).expect("reads");
+        assert_eq!(metadata.get(key).map(String::as_str), Some(value));
+        metadata.get("regraft.labels").cloned()
+    };
+    let four = r#"["a","b","c","d"]"#;
+    assert_eq!(labels("names", four).as_deref(), Some(four));
+    assert_eq!(labels("classes", four).as_deref(), Some(four));
+    assert_eq!(labels("labels", r#"["a"]"#), None);
+    assert_eq!(labels("labels", "{0: 'a'}"), None);
+}
+
+#[test]
 fn bytes_that_are_no_model_are_refused() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR";
     let groups = vec![0x2b; 1 << 16];

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::safetensors::{self, FloatType};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, UnsupportedOp};
 use crate::graph::{Graph, Loss, Vertex, VertexId};
 use crate::ops::Op;
 use crate::tensor::Tensor;
@@ -53,8 +53,36 @@ pub fn is_regraft(bytes: &[u8]) -> bool {
     header.is_some_and(|header| header.windows(VERSION_KEY.len()).any(|w| w == VERSION_KEY.as_bytes()))
 }
 
+/// Whether an op is part of a network, and not one that only execution (fused ops) or training makes.
+fn is_of_network(op: &Op) -> bool {
+    match op {
+        Op::Conv2d(op) => op.clamp.is_none() && !op.residual,
+        Op::DepthwiseConv2d(op) => op.clamp.is_none(),
+        Op::Dense(op) => op.clamp.is_none(),
+        Op::Input(_) | Op::Parameter(_) | Op::Constant(_) | Op::MatMul(_) | Op::BatchNorm(_) | Op::Clip(_) => true,
+        Op::Sigmoid(_) | Op::Add(_) | Op::Multiply(_) | Op::Scale(_) | Op::Concat(_) | Op::Slice(_) | Op::Pad(_) => {
+            true
+        }
+        Op::MaxPool(_) | Op::AvgPool(_) | Op::GlobalAvgPool(_) | Op::Softmax(_) | Op::Dropout(_) => true,
+        Op::Reshape(_) | Op::Flatten(_) | Op::Transpose(_) => true,
+        _ => false,
+    }
+}
+
+/// All vertices that are no part of a network at once.
+fn only_networks<'a>(vertices: impl Iterator<Item = (&'a str, &'a Op)>) -> Result<()> {
+    let foreign = vertices.filter(|(_, op)| !is_of_network(op));
+    let foreign: Vec<_> =
+        foreign.map(|(name, op)| UnsupportedOp { op: op.name().into(), vertex: name.into() }).collect();
+    if foreign.is_empty() { Ok(()) } else { Err(Error::UnsupportedOp(foreign)) }
+}
+
 /// Writes a graph with its weights. `metadata` may not use the keys `regraft.version` and `regraft.graph`.
+///
+/// # Errors
+/// `unsupported-op` for vertices that only execution or training makes.
 pub fn write(graph: &Graph, metadata: &BTreeMap<String, String>, dtype: FloatType) -> Result<Vec<u8>> {
+    only_networks(graph.iter().map(|(_, v)| (v.name.as_str(), &v.op)))?;
     let entry = |vertex: &Vertex| Entry {
         name: vertex.name.clone(),
         op: vertex.op.clone(),
@@ -79,7 +107,8 @@ pub fn write(graph: &Graph, metadata: &BTreeMap<String, String>, dtype: FloatTyp
 /// Reads what [`write`] wrote: the graph and the caller's metadata.
 ///
 /// # Errors
-/// `format` for bytes that are none, another version, and stored values that are missing; `shape` where ops do not fit.
+/// `format` for bytes that are none, another version, and stored values that are missing; `unsupported-op` for what is no part
+/// of a network; `shape` where ops do not fit, `conflict` for two vertices of one name.
 pub fn read(bytes: &[u8]) -> Result<(Graph, BTreeMap<String, String>)> {
     let (tensors, mut metadata) = safetensors::read(bytes)?;
     let mut take = |key: &str| metadata.remove(key).ok_or_else(|| bad(format!("metadata '{key}' is missing")));
@@ -88,6 +117,7 @@ pub fn read(bytes: &[u8]) -> Result<(Graph, BTreeMap<String, String>)> {
         return Err(bad(format!("version {version} is not {VERSION}, the one this build reads")));
     }
     let document: Document = serde_json::from_str(&take(GRAPH_KEY)?).map_err(|e| bad(format!("graph: {e}")))?;
+    only_networks(document.vertices.iter().map(|v| (v.name.as_str(), &v.op)))?;
     let mut tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
     let mut graph = Graph::new();
     let mut ids: Vec<VertexId> = Vec::with_capacity(document.vertices.len());

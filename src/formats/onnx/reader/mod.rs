@@ -77,7 +77,7 @@ enum Batch {
     Stated,
 }
 
-/// Reads a model and its metadata. `files` holds the files with external data by name; others are not looked at.
+/// Reads a model and its metadata, in which class names of other tools are found under `regraft.labels`. `files` holds the files with external data by name; others are not looked at.
 ///
 /// The first dimension of an input is taken for the batch where the file leaves it open or says 1, and where there is no other
 /// input. A network that then does not work for every batch keeps the batches that the file states as numbers.
@@ -98,10 +98,28 @@ pub fn read(bytes: &[u8], files: &BTreeMap<String, &[u8]>) -> Result<(Graph, Met
 fn read_as(bytes: &[u8], files: &BTreeMap<String, &[u8]>, batch: Batch) -> Result<(Graph, Metadata)> {
     let model = proto::Model::decode(bytes).map_err(|e| bad(format!("not a whole model: {e}")))?;
     let opset = opset(&model)?;
-    let metadata = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    let mut metadata: Metadata = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
     let graph = model.graph.ok_or_else(|| bad("there is no graph in it"))?;
     let graph = Reader::new(opset, &graph).read(graph, files, batch)?;
+    if let Some(labels) = foreign_labels(&metadata, &graph) {
+        metadata.insert(LABELS.to_owned(), labels);
+    }
     Ok((graph, metadata))
+}
+
+/// Key of the class names in the project's own files, and keys that other tools use for a JSON list of them.
+const LABELS: &str = "regraft.labels";
+const FOREIGN_LABELS: [&str; 3] = ["labels", "names", "classes"];
+
+/// A list of strings from another tool, if there are as many as the first output has columns.
+fn foreign_labels(metadata: &Metadata, graph: &Graph) -> Option<String> {
+    if metadata.contains_key(LABELS) {
+        return None;
+    }
+    let columns = graph.get(*graph.outputs().first()?).ty.shape.last().copied();
+    let text = FOREIGN_LABELS.iter().find_map(|key| metadata.get(*key))?;
+    let labels: Vec<String> = serde_json::from_str(text).ok()?;
+    (Some(labels.len()) == columns).then(|| text.clone())
 }
 
 /// Version of the default operator set.
