@@ -22,6 +22,8 @@ pub(super) fn clip_between(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
     };
     // The widest floats are the defaults of operator set 6.
     let (min, max) = (min.filter(|v| *v > f32::MIN), max.filter(|v| *v < f32::MAX));
+    // With bounds in the wrong order, the upper one wins (ONNX operator spec, Clip).
+    let min = min.map(|low| max.filter(|&high| high < low).unwrap_or(low));
     clip(b, node, Clamp { min, max })
 }
 

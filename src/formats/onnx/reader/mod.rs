@@ -79,8 +79,8 @@ enum Batch {
 
 /// Reads a model and its metadata, in which class names of other tools are found under `regraft.labels`. `files` holds the files with external data by name; others are not looked at.
 ///
-/// The first dimension of an input is taken for the batch where the file leaves it open or says 1, and where there is no other
-/// input. A network that then does not work for every batch keeps the batches that the file states as numbers.
+/// The first dimension of an input is taken for the batch where the file leaves it open, where all inputs say 1, and where there
+/// is no other input. A network that then does not work for every batch keeps the batches that the file states as numbers.
 ///
 /// # Errors
 /// `format` for bytes that are no model, operator sets other than 7 to 22, and missing external data; `unsupported-op` with
@@ -136,6 +136,18 @@ fn is_default(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
 }
 
+/// An extent that the file states.
+fn extent(dim: &proto::Dimension) -> Option<usize> {
+    match dim.value {
+        Some(DimensionValue::Value(extent)) => usize::try_from(extent).ok().filter(|&extent| extent > 0),
+        _ => None,
+    }
+}
+
+fn first_extent(input: &proto::ValueInfo) -> Option<usize> {
+    extent(input.ty.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim.first()?)
+}
+
 struct Reader {
     opset: i64,
     builder: Builder,
@@ -181,9 +193,10 @@ impl Reader {
         let proto::Graph { node, initializer, input, output, .. } = graph;
         let stored: HashSet<String> = initializer.iter().map(|t| t.name.clone()).collect();
         let inputs: Vec<proto::ValueInfo> = input.into_iter().filter(|i| !stored.contains(&i.name)).collect();
-        let alone = inputs.len() == 1;
+        // Beside other extents, a 1 is more likely to be broadcast.
+        let agree = inputs.len() == 1 || inputs.iter().all(|input| first_extent(input) == Some(1));
         for input in &inputs {
-            self.input(input, batch, alone)?;
+            self.input(input, batch, agree)?;
         }
         for tensor in initializer {
             let name = tensor.name.clone();
@@ -236,7 +249,7 @@ impl Reader {
         }
     }
 
-    fn input(&mut self, input: &proto::ValueInfo, batch: Batch, alone: bool) -> Result<()> {
+    fn input(&mut self, input: &proto::ValueInfo, batch: Batch, agree: bool) -> Result<()> {
         let name = &input.name;
         let ty = input.ty.as_ref().and_then(|ty| ty.tensor_type.as_ref());
         let ty = ty.ok_or_else(|| bad(format!("input '{name}' is no tensor")))?;
@@ -253,11 +266,8 @@ impl Reader {
         let mut shape = Vec::with_capacity(dims.len());
         let mut batched = false;
         for (at, dim) in dims.iter().enumerate() {
-            let extent = match dim.value {
-                Some(DimensionValue::Value(extent)) if extent > 0 => usize::try_from(extent).ok(),
-                _ => None,
-            };
-            let guessed = batch == Batch::Guessed && (alone || extent == Some(1));
+            let extent = extent(dim);
+            let guessed = batch == Batch::Guessed && agree;
             batched |= at == 0 && (guessed || extent.is_none());
             shape.push(match extent {
                 _ if at == 0 && batched => 1,

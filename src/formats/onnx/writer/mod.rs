@@ -31,6 +31,8 @@ pub struct Normalization {
 const VERSIONS: (i64, i64) = (17, 8);
 /// Average pooling with dilation came with this operator set.
 const VERSIONS_DILATED_AVERAGE: (i64, i64) = (19, 9);
+/// With this operator set, shape inference leaves out windows behind the image as runtimes always did.
+const VERSIONS_ROUNDED_UP: (i64, i64) = (22, 10);
 /// Name of the open first dimension.
 const BATCH: &str = "N";
 /// A protobuf message may not be larger (Protocol Buffers, "Proto Limits").

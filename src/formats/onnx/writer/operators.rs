@@ -1,10 +1,11 @@
 //! Ops as ONNX operators.
 
 use super::proto::{float, float_tensor, int, int_tensor, ints, signed};
-use super::{Form, VERSIONS_DILATED_AVERAGE, Writer, axis};
+use super::{Form, VERSIONS_DILATED_AVERAGE, VERSIONS_ROUNDED_UP, Writer, axis};
 use crate::error::Result;
 use crate::graph::{Vertex, VertexId};
 use crate::ops::{Clamp, Dim, Layout, Op, Pad, Slice, Window};
+use crate::tensor::Shape;
 
 type Attributes = Vec<super::onnx::Attribute>;
 
@@ -61,7 +62,7 @@ impl Writer<'_> {
             Op::Pad(op) => self.pad(id, vertex, op)?,
             Op::MaxPool(op) => {
                 let mut attributes = window(&op.window);
-                attributes.extend([ints("kernel_shape", &op.kernel), int("ceil_mode", op.ceil.into())]);
+                attributes.extend(self.pooling(vertex, op.kernel, &op.window, op.ceil, op.layout));
                 self.spatial("MaxPool", id, vertex, attributes, op.layout)?;
             }
             Op::AvgPool(op) => {
@@ -69,9 +70,9 @@ impl Writer<'_> {
                 if op.window.dilation == [1, 1] {
                     attributes.pop();
                 } else {
-                    self.versions = VERSIONS_DILATED_AVERAGE;
+                    self.versions = self.versions.max(VERSIONS_DILATED_AVERAGE);
                 }
-                attributes.extend([ints("kernel_shape", &op.kernel), int("ceil_mode", op.ceil.into())]);
+                attributes.extend(self.pooling(vertex, op.kernel, &op.window, op.ceil, op.layout));
                 attributes.push(int("count_include_pad", op.count_include_pad.into()));
                 self.spatial("AveragePool", id, vertex, attributes, op.layout)?;
             }
@@ -80,6 +81,29 @@ impl Writer<'_> {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// What both poolings have, and the version that it takes.
+    fn pooling(
+        &mut self,
+        vertex: &Vertex,
+        kernel: [usize; 2],
+        window: &Window,
+        ceil: bool,
+        layout: Layout,
+    ) -> [super::onnx::Attribute; 2] {
+        let sizes = |shape: &Shape| layout.sizes(shape).unwrap_or_default();
+        let x = vertex.inputs.first().map(|x| sizes(&self.graph.get(*x).ty.shape)).unwrap_or_default();
+        let y = sizes(&vertex.ty.shape);
+        let all_windows = |axis: usize| {
+            let reach = window.dilation[axis] * (kernel[axis] - 1) + 1;
+            let room = (x[1 + axis] + window.padding[axis] + window.padding[axis + 2]).saturating_sub(reach);
+            y[1 + axis] == room.div_ceil(window.stride[axis]) + 1
+        };
+        if ceil && !(all_windows(0) && all_windows(1)) {
+            self.versions = self.versions.max(VERSIONS_ROUNDED_UP);
+        }
+        [ints("kernel_shape", &kernel), int("ceil_mode", ceil.into())]
     }
 
     /// A node that reads and makes values in the graph's layout.
