@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::load::{Files, LoadOptions};
 use super::model::Model;
 use crate::backend::Session;
-use crate::data::{Rng, Stream};
+use crate::data::{Preprocessing, Rng, Stream};
 use crate::error::{Error, Result};
 use crate::formats::safetensors::FloatType;
 use crate::formats::{Format, onnx, regraft};
@@ -67,7 +67,8 @@ impl Model {
     /// `bad-option` for a format that cannot be written or options it does not have; `internal` where the comparison fails.
     pub fn export(&self, format: Format, options: &ExportOptions) -> Result<Export> {
         let half = options.dtype == Some(ExportType::F16);
-        let mut metadata = self.metadata()?;
+        let mut metadata =
+            if options.include_preprocessing { self.taking_pixels().metadata()? } else { self.metadata()? };
         metadata.extend(options.model_card.clone());
         let (name, bytes) = match format {
             Format::Regraft if options.include_preprocessing => {
@@ -96,6 +97,12 @@ impl Model {
             return Err(Error::internal(format!("the written file's outputs differ by {}", verified.max_abs_diff)));
         }
         Ok(Export { files: BTreeMap::from([(name.to_owned(), bytes)]), verified })
+    }
+
+    /// What the file says of itself where normalisation is in its graph: whoever reads it must not normalise again.
+    fn taking_pixels(&self) -> Self {
+        let preprocessing = Preprocessing { scale: 1.0, mean: [0.0; 3], std: [1.0; 3], ..self.preprocessing.clone() };
+        Self { preprocessing, ..self.clone() }
     }
 
     fn normalization(&self) -> onnx::Normalization {
@@ -143,4 +150,34 @@ impl Model {
 fn run(session: &mut Session, inputs: &[(String, Vec<f32>)]) -> Result<()> {
     let views: Vec<(&str, &[f32])> = inputs.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
     session.run(&views)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Image;
+    use crate::transfer::Predictor;
+
+    /// Probabilities on one image, which f32 sums in another order can move.
+    const TOLERANCE: f32 = 1e-4;
+
+    #[test]
+    fn a_file_with_preprocessing_inside_is_not_normalised_twice() -> Result<()> {
+        let options = LoadOptions { architecture: Some("squeezenet1_1".into()), ..LoadOptions::default() };
+        let model = Model::load(&Files::new(), &options)?;
+        let export =
+            model.export(Format::Onnx, &ExportOptions { include_preprocessing: true, ..Default::default() })?;
+        let files: Files<'_> = export.files.iter().map(|(name, bytes)| (name.clone(), bytes.as_slice())).collect();
+        let again = Model::load(&files, &LoadOptions::default())?;
+        let pixels: Vec<u8> = (0..64 * 64 * 3).map(|i| (i * 7 % 256) as u8).collect();
+        let image = Image::new(&pixels, 64, 64, 3)?;
+        let ours = Predictor::new(&model)?.predict(image, 1000)?;
+        let theirs = Predictor::new(&again)?.predict(image, 1000)?;
+        for prediction in &ours {
+            let other = theirs.iter().find(|p| p.index == prediction.index).map_or(f32::NAN, |p| p.probability);
+            assert!((prediction.probability - other).abs() <= TOLERANCE, "{prediction:?} against {other}");
+        }
+        assert_ne!(again.preprocessing, model.preprocessing);
+        Ok(())
+    }
 }
