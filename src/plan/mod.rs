@@ -1,5 +1,5 @@
 //! From a graph to a list of steps over memory slots. A plan is immutable and made once per batch size; running it
-//! allocates nothing and looks up nothing by name.
+//! plans nothing and looks up nothing by name.
 
 mod lifetime;
 

@@ -1,4 +1,4 @@
-import type { Dataset, FeatureSet, FeaturizeOptions, FitOptions, History, Tensor, TransferLearningHelper } from '../api.js';
+import type { Dataset, FeatureSet, FeaturizeOptions, FitOptions, History, Model, Tensor, TransferLearningHelper } from '../api.js';
 import { boundaryOf } from './boundary.js';
 import { datasetOf, featuresOf } from './data.js';
 import { fitModel, type ModelTarget } from './fit.js';
@@ -9,7 +9,8 @@ import { StoredFeatures } from './features.js';
 export class HelperProxy implements TransferLearningHelper {
   readonly boundary: readonly string[];
 
-  constructor(private readonly target: ModelTarget, ownBoundary: readonly string[]) {
+  /** `model` is kept, since a model that nobody holds is released. */
+  constructor(readonly model: Model, private readonly target: ModelTarget, ownBoundary: readonly string[]) {
     const { at, info: { vertices, outputs } } = target;
     this.boundary = at ? boundaryOf(vertices, outputs.map(({ name }) => name), at) : ownBoundary;
   }

@@ -81,7 +81,7 @@ export class ModelProxy implements EditedModel {
 
   transferLearningHelper(at?: readonly string[]): TransferLearningHelper {
     const { session, state: { model, info, boundary } } = this;
-    return new HelperProxy({ session, model, info, at: at && [...at] }, boundary);
+    return new HelperProxy(this, { session, model, info, at: at && [...at] }, boundary);
   }
 
   async fit(train: Dataset, options: FitOptions = {}): Promise<History> {

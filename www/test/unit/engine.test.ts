@@ -178,6 +178,17 @@ test('features name their boundary, and can be cut into parts at once', () => wi
   assert.equal((await helper.fitFeaturized(three, { validation: 0.3 })).stoppedBy, 'epochs');
 }));
 
+test('a helper keeps its model', () => withEngine(async (engine) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const helper = await engine.load(bytes).then((model) => model.transferLearningHelper());
+  for (let turn = 0; turn < 5; turn += 1) {
+    collect();
+    await setTimeout(20);
+  }
+  assert.equal((await helper.featurize(await engine.dataset(samples('ab')))).count, 2);
+}));
+
 test('classes are matched by name, and features of other classes are refused', () => withEngine(async (engine) => {
   const base = await engine.load(bytes);
   const model = await base.classifier({ labels: ['z', 'b', 'a'] });
