@@ -59,6 +59,7 @@ fn model(golden: &Golden) -> Result<Model> {
         labels: None,
         preprocessing: Preprocessing::default(),
         configuration: FineTuneConfiguration::default(),
+        settings: Default::default(),
         reinitialized: Vec::new(),
         provenance: BTreeMap::new(),
     };

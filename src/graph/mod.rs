@@ -225,6 +225,11 @@ impl Graph {
         consumers
     }
 
+    /// Whether a vertex reads a parameter.
+    pub fn has_parameters(&self, id: VertexId) -> bool {
+        self.get(id).inputs.iter().any(|i| matches!(self.get(*i).op, Op::Parameter(_)))
+    }
+
     /// Marks the given vertices and all their ancestors.
     pub fn ancestors(&self, of: &[VertexId]) -> Vec<bool> {
         let mut marked = vec![false; self.len()];

@@ -2,10 +2,12 @@
 
 mod options;
 mod program;
+mod regularization;
 mod trainer;
 mod updater;
 
 pub use options::{EpochRecord, FitOptions, IterationRecord, StoppedBy};
 pub use program::Parameters;
+pub use regularization::{Constraint, GradientNormalization};
 pub use trainer::{History, Status, Trainer};
 pub use updater::Updater;

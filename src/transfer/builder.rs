@@ -1,17 +1,25 @@
 //! Recorded edits, applied to a copy of a graph. Their order does not matter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::config::{Edit, FineTuneConfiguration, Layer};
-use super::layers::add_layer;
+use super::fitting::fitted;
+use super::freezing::{freeze, unfreeze};
+use super::layers::{add_layer, add_vertex};
+use super::requested::{Addition, Requested};
+use super::settings::{LearningConfig, Settings};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Vertex, VertexId};
+use crate::ops::{Input, Op};
 
 /// What the edits made of a graph.
 #[derive(Debug, Clone)]
 pub struct Edited {
     /// The new graph.
     pub graph: Graph,
+    /// Learning settings of its layers.
+    pub settings: Settings,
     /// Settings, if a `FineTuneConfiguration` edit gave any.
     pub configuration: Option<FineTuneConfiguration>,
     /// Labels, if a `SetLabels` edit gave any.
@@ -20,103 +28,92 @@ pub struct Edited {
     pub reinitialized: Vec<String>,
 }
 
-/// Applies the edits to a copy of the graph; the graph itself stays as it is.
+/// Applies the edits to a copy of the graph; the graph itself stays as it is. `settings` are those of its layers, `seed` is
+/// that of new weights where no edit gives one.
 ///
 /// # Errors
 /// `unknown-vertex`, `conflict` for edits that contradict each other or leave a vertex dangling, `shape`, `bad-option`.
-pub fn apply(source: &Graph, edits: &[Edit]) -> Result<Edited> {
+pub fn apply(source: &Graph, settings: &Settings, seed: Option<u64>, edits: &[Edit]) -> Result<Edited> {
     let requested = Requested::collect(source, edits)?;
-    let defaults = requested.configuration.clone().unwrap_or_default();
+    let configuration = requested.configuration.clone().unwrap_or_default();
+    let defaults = Defaults {
+        seed: configuration.seed.or(seed).unwrap_or_default(),
+        learning: &configuration.learning,
+        original: settings,
+    };
     let mut draft = Draft::new(source, &requested)?;
     draft.check_connections(source)?;
+    for changed in fitted(&draft.pending, source, &requested, &defaults)? {
+        draft.replace(changed);
+    }
     let mut graph = draft.build(&defaults)?;
-    let outputs = requested.outputs(source)?;
+    let outputs = requested.outputs(source);
     let outputs = outputs.iter().map(|name| graph.require(name)).collect::<Result<Vec<_>>>()?;
     if outputs.is_empty() {
         return Err(Error::conflict("", "no output is left; name one with setOutputs"));
     }
     graph.set_outputs(outputs);
-    let graph = sweep(source, &graph)?;
+    let mut graph = sweep(source, &graph, &requested)?;
+    if let Some(names) = &requested.unfrozen {
+        graph = unfreeze(graph, names, &requested.frozen)?;
+    }
     let graph = freeze(graph, &requested.frozen)?;
-    let is_new = |v: &Vertex| v.is_stored() && source.find(&v.name).is_none_or(|id| source.get(id).value != v.value);
-    let reinitialized = graph.iter().filter(|(_, v)| is_new(v)).map(|(_, v)| v.name.clone()).collect();
-    Ok(Edited { graph, configuration: requested.configuration, labels: requested.labels, reinitialized })
+    Ok(Edited {
+        settings: settle(&graph, &requested, &defaults),
+        reinitialized: new_values(source, &graph),
+        graph,
+        configuration: requested.configuration,
+        labels: requested.labels,
+    })
 }
 
-/// Freezes the named vertices and all their ancestors.
-pub(super) fn freeze(mut graph: Graph, names: &BTreeSet<String>) -> Result<Graph> {
-    let named = names.iter().map(|name| graph.require(name)).collect::<Result<Vec<_>>>()?;
-    let frozen = graph.ancestors(&named);
-    let ids: Vec<VertexId> = graph.iter().map(|(id, _)| id).filter(|id| frozen[id.index()]).collect();
-    ids.into_iter().for_each(|id| graph.get_mut(id).frozen = true);
-    Ok(graph)
+/// Parameters and constants of `graph` that `source` does not have.
+pub(super) fn new_values(source: &Graph, graph: &Graph) -> Vec<String> {
+    let is_old = |v: &Vertex| match (source.find(&v.name).and_then(|id| source.get(id).value.as_ref()), &v.value) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+        _ => false,
+    };
+    graph.iter().filter(|(_, v)| v.is_stored() && !is_old(v)).map(|(_, v)| v.name.clone()).collect()
 }
 
-/// The edits by kind, each checked against the source and the others of its kind.
-#[derive(Debug, Default)]
-struct Requested {
-    configuration: Option<FineTuneConfiguration>,
-    frozen: BTreeSet<String>,
-    /// Removed vertices; `true`: their name is removed from readers and outputs too.
-    removed: BTreeMap<String, bool>,
-    added: Vec<(String, Layer, Vec<String>)>,
-    new_outputs: Option<Vec<String>>,
-    labels: Option<Vec<String>>,
+/// What layers get that say nothing themselves.
+pub(super) struct Defaults<'a> {
+    pub(super) seed: u64,
+    /// Of the configuration.
+    pub(super) learning: &'a LearningConfig,
+    /// Of the layers of the source, by name.
+    pub(super) original: &'a Settings,
 }
 
-impl Requested {
-    fn collect(source: &Graph, edits: &[Edit]) -> Result<Self> {
-        let mut all = Self::default();
-        for edit in edits {
-            all.take(source, edit)?;
-        }
-        for (index, (name, ..)) in all.added.iter().enumerate() {
-            let twice = all.added[..index].iter().any(|(other, ..)| other == name);
-            if twice || (source.find(name).is_some() && !all.removed.contains_key(name)) {
-                return Err(Error::conflict(
-                    name,
-                    "a vertex of this name exists; remove it first or choose another name",
-                ));
-            }
-        }
-        Ok(all)
+impl Defaults<'_> {
+    /// Settings of an existing layer that is not frozen.
+    pub(super) fn of_existing(&self, layer: &str) -> LearningConfig {
+        self.original.get(layer).map_or_else(|| self.learning.clone(), |original| self.learning.over(original))
     }
 
-    fn take(&mut self, source: &Graph, edit: &Edit) -> Result<()> {
-        match edit {
-            Edit::FineTuneConfiguration { configuration } => {
-                if let Some(updater) = &configuration.updater {
-                    updater.validate()?;
-                }
-                self.configuration = Some(configuration.clone());
-            }
-            Edit::SetFeatureExtractor { names } => self.frozen.extend(names.iter().cloned()),
-            Edit::RemoveVertexKeepConnections { name } => self.remove(source, name, false)?,
-            Edit::RemoveVertexAndConnections { name } => self.remove(source, name, true)?,
-            Edit::AddLayer { name, layer, inputs } => self.added.push((name.clone(), layer.clone(), inputs.clone())),
-            Edit::SetOutputs { names } => self.new_outputs = Some(names.clone()),
-            Edit::SetLabels { labels } => self.labels = Some(labels.clone()),
-        }
-        Ok(())
+    fn completed(&self, layer: &Layer) -> Layer {
+        Layer { learning: layer.learning.over(self.learning), ..layer.clone() }
     }
+}
 
-    fn remove(&mut self, source: &Graph, name: &str, connections: bool) -> Result<()> {
-        source.require(name)?;
-        match self.removed.insert(name.to_owned(), connections) {
-            Some(before) if before != connections => {
-                Err(Error::conflict(name, "it is removed both with and without its connections"))
-            }
-            _ => Ok(()),
+/// Settings of the layers of the result: of new layers their own over the configuration's, of existing ones the
+/// configuration's over the original, of frozen ones the original.
+fn settle(graph: &Graph, requested: &Requested, defaults: &Defaults<'_>) -> Settings {
+    let mut all = Settings::new();
+    for (_, vertex) in graph.iter().filter(|(id, _)| graph.has_parameters(*id)) {
+        let layer = vertex.layer.as_ref().unwrap_or(&vertex.name);
+        let original = defaults.original.get(layer).cloned().unwrap_or_default();
+        let settings = match requested.added.get(layer) {
+            Some((Addition::Layer(layer), _)) => defaults.completed(layer).learning,
+            _ if vertex.frozen => original,
+            _ => defaults.of_existing(layer),
+        };
+        let settings = settings.settled();
+        if !settings.is_empty() {
+            all.insert(layer.clone(), settings);
         }
     }
-
-    fn outputs(&self, source: &Graph) -> Result<Vec<String>> {
-        if let Some(names) = &self.new_outputs {
-            return Ok(names.clone());
-        }
-        let names = source.outputs().iter().map(|id| source.get(*id).name.clone());
-        Ok(names.filter(|name| self.removed.get(name) != Some(&true)).collect())
-    }
+    all
 }
 
 /// A graph as names, before it is built anew.
@@ -125,35 +122,54 @@ struct Draft {
     removed: BTreeSet<String>,
 }
 
-enum Content {
-    Existing(Vertex),
-    Layer(Layer),
+/// What a vertex of the draft is.
+pub(super) enum Content {
+    Existing(Box<Vertex>),
+    New(Box<Addition>),
 }
 
-struct Pending {
-    name: String,
-    content: Content,
-    inputs: Vec<String>,
+/// A vertex of the draft.
+pub(super) struct Pending {
+    pub(super) name: String,
+    pub(super) content: Content,
+    pub(super) inputs: Vec<String>,
+}
+
+impl Pending {
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(&self.content, Content::Existing(vertex) if vertex.is_stored())
+    }
 }
 
 impl Draft {
     fn new(source: &Graph, requested: &Requested) -> Result<Self> {
         let is_removed = |v: &Vertex| requested.removed.contains_key(v.layer.as_ref().unwrap_or(&v.name));
         let disconnected = |name: &String| requested.removed.get(name) == Some(&true);
+        let is_input = |name: &String| requested.inputs.as_ref().is_some_and(|names| names.contains(name));
         let mut pending = Vec::new();
         for (_, vertex) in source.iter().filter(|(_, v)| !is_removed(v)) {
+            if is_input(&vertex.name) {
+                continue;
+            }
             let all: Vec<String> = vertex.inputs.iter().map(|i| source.get(*i).name.clone()).collect();
             let inputs: Vec<String> = all.iter().filter(|name| !disconnected(name)).cloned().collect();
             let lost_all = inputs.iter().all(|name| source.find(name).is_some_and(|id| source.get(id).is_stored()));
             if inputs.len() < all.len() && lost_all {
                 return Err(Error::conflict(&vertex.name, format!("it lost its last input, '{}'", all[0])));
             }
-            pending.push(Pending { name: vertex.name.clone(), content: Content::Existing(vertex.clone()), inputs });
+            let content = Content::Existing(Box::new(vertex.clone()));
+            pending.push(Pending { name: vertex.name.clone(), content, inputs });
         }
-        for (name, layer, inputs) in &requested.added {
-            let content = Content::Layer(layer.clone());
+        let inputs = requested.inputs.iter().flatten().map(|name| as_input(source, name));
+        let inputs: Vec<Pending> = inputs.collect::<Result<_>>()?;
+        pending.splice(..0, inputs);
+        for (name, (addition, inputs)) in &requested.added {
+            let content = Content::New(Box::new(addition.clone()));
             pending.push(Pending { name: name.clone(), content, inputs: inputs.clone() });
         }
+        // Values that only removed vertices read leave with them, so that their names are free.
+        let read: BTreeSet<String> = pending.iter().flat_map(|p| p.inputs.iter().cloned()).collect();
+        pending.retain(|p| !p.is_stored() || read.contains(&p.name));
         Ok(Self { pending, removed: requested.removed.keys().cloned().collect() })
     }
 
@@ -172,45 +188,92 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds vertices as soon as all they read is there, in the order of the source.
-    fn build(&mut self, defaults: &FineTuneConfiguration) -> Result<Graph> {
-        let mut graph = Graph::new();
-        while !self.pending.is_empty() {
-            let waiting = std::mem::take(&mut self.pending);
-            let before = waiting.len();
-            for vertex in waiting {
-                let inputs: Option<Vec<VertexId>> = vertex.inputs.iter().map(|name| graph.find(name)).collect();
-                match (inputs, &vertex.content) {
-                    (Some(inputs), Content::Existing(old)) => graph.add_like(old, old.op.clone(), &inputs).map(drop)?,
-                    (Some(inputs), Content::Layer(layer)) => {
-                        add_layer(&mut graph, &vertex.name, layer, &inputs, defaults).map(drop)?;
-                    }
-                    (None, _) => self.pending.push(vertex),
-                }
-            }
-            if self.pending.len() == before {
-                return Err(Error::conflict(
-                    &self.pending[0].name,
-                    "it reads its own result, directly or through others",
-                ));
-            }
+    fn replace(&mut self, changed: Vertex) {
+        if let Some(old) = self.pending.iter_mut().find(|p| p.name == changed.name) {
+            old.content = Content::Existing(Box::new(changed));
         }
+    }
+
+    fn build(&self, defaults: &Defaults<'_>) -> Result<Graph> {
+        let mut graph = Graph::new();
+        in_order(&self.pending, |vertex| {
+            let inputs: Option<Vec<VertexId>> = vertex.inputs.iter().map(|name| graph.find(name)).collect();
+            let Some(inputs) = inputs else { return Ok(false) };
+            match &vertex.content {
+                Content::Existing(old) => graph.add_like(old, old.op.clone(), &inputs)?,
+                Content::New(addition) => add(&mut graph, &vertex.name, addition, &inputs, defaults)?,
+            };
+            Ok(true)
+        })?;
         Ok(graph)
     }
 }
 
-/// Leaves out stored values that nothing reads any more; anything else that lost its last reader is a mistake.
-fn sweep(source: &Graph, graph: &Graph) -> Result<Graph> {
-    let mut consumers: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
-    graph.outputs().iter().for_each(|o| consumers[o.index()] += 1);
+/// Appends what an edit adds.
+pub(super) fn add(
+    graph: &mut Graph,
+    name: &str,
+    addition: &Addition,
+    inputs: &[VertexId],
+    defaults: &Defaults<'_>,
+) -> Result<VertexId> {
+    match addition {
+        Addition::Layer(layer) => add_layer(graph, name, &defaults.completed(layer), inputs, defaults.seed),
+        Addition::Vertex(kind) => add_vertex(graph, name, kind, inputs),
+    }
+}
+
+/// Places all vertices, again and again in the order of the source until nothing waits. `place` tells whether all that a
+/// vertex reads was there.
+///
+/// # Errors
+/// Those of `place`; `conflict` for a cycle.
+pub(super) fn in_order<'a>(pending: &'a [Pending], mut place: impl FnMut(&'a Pending) -> Result<bool>) -> Result<()> {
+    let mut waiting: Vec<&Pending> = pending.iter().collect();
+    while let Some(first) = waiting.first() {
+        let (name, before) = (first.name.as_str(), waiting.len());
+        let mut left = Vec::new();
+        for vertex in waiting {
+            if !place(vertex)? {
+                left.push(vertex);
+            }
+        }
+        if left.len() == before {
+            return Err(Error::conflict(name, "it reads its own result, directly or through others"));
+        }
+        waiting = left;
+    }
+    Ok(())
+}
+
+/// A vertex of the source as an input of its type.
+fn as_input(source: &Graph, name: &str) -> Result<Pending> {
+    let mut vertex = source.get(source.require(name)?).clone();
+    if !matches!(vertex.op, Op::Input(_)) {
+        vertex.op = Input { ty: vertex.ty.clone(), batched: true }.into();
+    }
+    (vertex.inputs, vertex.loss, vertex.frozen) = (Vec::new(), None, false);
+    Ok(Pending { name: name.to_owned(), content: Content::Existing(Box::new(vertex)), inputs: Vec::new() })
+}
+
+/// Leaves out what `setInputs` made needless; anything else that lost its last reader is a mistake.
+fn sweep(source: &Graph, graph: &Graph, requested: &Requested) -> Result<Graph> {
+    let mut readers: HashMap<VertexId, usize> = HashMap::new();
+    for (_, vertex) in graph.iter() {
+        vertex.inputs.iter().for_each(|i| *readers.entry(*i).or_default() += 1);
+    }
+    graph.outputs().iter().for_each(|o| *readers.entry(*o).or_default() += 1);
+    let released = released(source, requested)?;
     let dangled_before = |name: &str| {
         source
             .find(name)
             .is_some_and(|id| !source.outputs().contains(&id) && source.iter().all(|(_, v)| !v.inputs.contains(&id)))
     };
-    let unread = graph.iter().filter(|(id, v)| consumers[id.index()] == 0 && !v.is_stored());
     let mut kept = graph.outputs().to_vec();
-    for (id, vertex) in unread {
+    for (id, vertex) in graph.iter().filter(|(id, v)| !readers.contains_key(id) && !v.is_stored()) {
+        if released.contains(&vertex.name) {
+            continue;
+        }
         if !dangled_before(&vertex.name) {
             let reason = "nothing reads it and it is no output; remove it or name it in setOutputs";
             return Err(Error::conflict(&vertex.name, reason));
@@ -221,5 +284,23 @@ fn sweep(source: &Graph, graph: &Graph) -> Result<Graph> {
     let mut swept = graph.extract(&kept)?;
     let outputs = outputs.iter().map(|name| swept.require(name)).collect::<Result<_>>()?;
     swept.set_outputs(outputs);
+    if let Some(names) = &requested.inputs
+        && let Some(other) = swept.inputs().iter().map(|id| &swept.get(*id).name).find(|name| !names.contains(name))
+    {
+        return Err(Error::conflict(other, "setInputs leaves it out, but it is still read"));
+    }
+    if swept.inputs().is_empty() {
+        return Err(Error::conflict("", "no input is left that the outputs depend on"));
+    }
     Ok(swept)
+}
+
+/// What `setInputs` allows to go: what lies above the new inputs, and the inputs it does not name.
+fn released(source: &Graph, requested: &Requested) -> Result<BTreeSet<String>> {
+    let Some(names) = &requested.inputs else { return Ok(BTreeSet::new()) };
+    let named = names.iter().map(|name| source.require(name)).collect::<Result<Vec<_>>>()?;
+    let above = source.ancestors(&named);
+    let goes = |(id, v): &(VertexId, &Vertex)| above[id.index()] || matches!(v.op, Op::Input(_));
+    let all = source.iter().filter(goes).map(|(_, v)| v.name.clone());
+    Ok(all.filter(|name| !names.contains(name)).collect())
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::builder::freeze;
-use super::config::{Activation, DenseLayer, FineTuneConfiguration, Layer};
+use super::config::{Activation, Layer, LayerKind};
+use super::freezing::freeze;
 use super::layers::add_layer;
+use super::settings::{LearningConfig, Setting, Settings};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Loss, VertexId};
 use crate::ops::{GlobalAvgPool, Layout, Op};
@@ -30,11 +31,11 @@ pub struct ClassifierOptions {
 /// Name of the new output vertex, as in the zoo.
 const OUTPUT: &str = "predictions";
 
-/// The graph up to `at`, frozen, with a new head.
+/// The graph up to `at`, frozen, with a new head, and the head's learning settings: those given, with the options' dropout.
 ///
 /// # Errors
 /// `bad-option` for labels, `unknown-vertex` for `at`, `conflict` where the network has no feature to attach to.
-pub fn classifier(source: &Graph, options: &ClassifierOptions) -> Result<Graph> {
+pub fn classifier(source: &Graph, learning: &LearningConfig, options: &ClassifierOptions) -> Result<(Graph, Settings)> {
     check_labels(&options.labels)?;
     let at = match &options.at {
         Some(name) => source.require(name)?,
@@ -45,19 +46,29 @@ pub fn classifier(source: &Graph, options: &ClassifierOptions) -> Result<Graph> 
     let mut x = pooled(&mut graph, feature)?;
     let name = graph.get(x).name.clone();
     let mut graph = freeze(graph, &BTreeSet::from([name]))?;
-    let defaults = FineTuneConfiguration { seed: options.seed, ..Default::default() };
-    let dropout = Some(options.dropout);
-    for (index, &n_out) in options.hidden.iter().enumerate() {
-        let dense = DenseLayer { n_out, activation: Some(Activation::Relu), dropout, ..Default::default() };
-        let name = graph.free_name(&format!("hidden{}", index + 1));
-        x = add_layer(&mut graph, &name, &Layer::Dense(dense), &[x], &defaults)?;
+    let seed = options.seed.unwrap_or_default();
+    let mut learning = LearningConfig { activation: None, ..learning.clone() };
+    if options.dropout != 0.0 {
+        learning.dropout = Setting::Set(options.dropout);
     }
-    let loss = Some(Loss::NegativeLogLikelihood);
-    let output = DenseLayer { n_out: options.labels.len(), loss, dropout, ..Default::default() };
-    let name = graph.free_name(OUTPUT);
-    let output = add_layer(&mut graph, &name, &Layer::Output(output), &[x], &defaults)?;
+    learning.validate()?;
+    let mut settings = Settings::new();
+    let mut add = |graph: &mut Graph, base: &str, kind: LayerKind, activation: Activation, x: VertexId| {
+        let name = graph.free_name(base);
+        let own = LearningConfig { activation: Some(activation), ..learning.clone() };
+        settings.insert(name.clone(), own.clone().settled());
+        add_layer(graph, &name, &Layer { kind, n_in: None, learning: own }, &[x], seed)
+    };
+    for (index, &n_out) in options.hidden.iter().enumerate() {
+        let dense = LayerKind::Dense { n_out, has_bias: true };
+        x = add(&mut graph, &format!("hidden{}", index + 1), dense, Activation::Relu, x)?;
+    }
+    let (n_out, loss) = (options.labels.len(), Loss::NegativeLogLikelihood);
+    let output = LayerKind::Output { n_out, loss, loss_weights: Vec::new(), has_bias: true };
+    let output = add(&mut graph, OUTPUT, output, Activation::Softmax, x)?;
     graph.set_outputs(vec![output]);
-    Ok(graph)
+    settings.retain(|_, own| !own.is_empty());
+    Ok((graph, settings))
 }
 
 fn check_labels(labels: &[String]) -> Result<()> {

@@ -1,48 +1,37 @@
 //! Layers of the builder, expanded into vertices. The last vertex carries the layer's name, the others are inner parts.
 
-use super::config::{Activation, DenseLayer, FineTuneConfiguration, Layer};
+use super::config::{Activation, Layer, LayerKind, VertexKind};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Loss, VertexId};
 use crate::ops::{Clamp, Clip, Concat, Dense, Dropout, Flatten, Op, Role, Sigmoid, Softmax};
 
-/// Appends a layer. `defaults` fill what the layer does not say.
-pub(super) fn add_layer(
-    g: &mut Graph,
-    name: &str,
-    layer: &Layer,
-    inputs: &[VertexId],
-    defaults: &FineTuneConfiguration,
-) -> Result<VertexId> {
-    let mut builder = Builder { g, name, defaults };
-    match layer {
-        Layer::Dense(dense) if dense.loss.is_some() => {
-            Err(Error::option("loss", format!("'{name}' is a dense layer; only an output layer has a loss")))
-        }
-        Layer::Dense(dense) => builder.dense(dense, inputs, None),
-        Layer::Output(dense) => {
-            let loss = dense.loss.ok_or_else(|| Error::option("loss", format!("output layer '{name}' needs one")))?;
-            builder.dense(dense, inputs, Some(loss))
-        }
-        Layer::Activation { activation } => {
+/// Appends a layer. `layer.learning` is complete: the caller put it over its defaults.
+pub(super) fn add_layer(g: &mut Graph, name: &str, layer: &Layer, inputs: &[VertexId], seed: u64) -> Result<VertexId> {
+    let mut builder = Builder { g, name, layer, seed };
+    match &layer.kind {
+        LayerKind::Dense { n_out, has_bias } => builder.dense(*n_out, *has_bias, inputs, None),
+        LayerKind::Output { n_out, loss, has_bias, .. } => builder.dense(*n_out, *has_bias, inputs, Some(*loss)),
+        LayerKind::Activation {} => {
             let x = builder.merged(inputs, false)?;
-            let op = activation_op(*activation, builder.g.get(x).ty.shape.rank());
+            let activation = layer.learning.activation.unwrap_or(Activation::Identity);
+            let op = activation_op(activation, builder.g.get(x).ty.shape.rank());
             let op =
                 op.ok_or_else(|| Error::option("activation", "an activation layer needs one that is not identity"))?;
             builder.g.add(name, op, &[x])
         }
-        Layer::Dropout { dropout } => {
-            let rate = checked_rate(*dropout)?;
+        LayerKind::Dropout {} => {
+            let rate =
+                *layer.learning.dropout.get().ok_or_else(|| Error::option("dropout", "a dropout layer needs one"))?;
             let x = builder.merged(inputs, false)?;
             builder.g.add(name, Dropout { rate }, &[x])
         }
+        other => Err(Error::option("layer", format!("'{name}': {other:?} is not supported yet"))),
     }
 }
 
-fn checked_rate(rate: f32) -> Result<f32> {
-    if (0.0..1.0).contains(&rate) {
-        return Ok(rate);
-    }
-    Err(Error::option("dropout", format!("a probability in [0, 1), not {rate}")))
+/// Appends a vertex without parameters.
+pub(super) fn add_vertex(_: &mut Graph, name: &str, kind: &VertexKind, _: &[VertexId]) -> Result<VertexId> {
+    Err(Error::option("vertex", format!("'{name}': {kind:?} is not supported yet")))
 }
 
 /// `None` for identity.
@@ -53,13 +42,15 @@ fn activation_op(activation: Activation, rank: usize) -> Option<Op> {
         Activation::Relu6 => Clip { clamp: Clamp::RELU6 }.into(),
         Activation::Sigmoid => Sigmoid {}.into(),
         Activation::Softmax => Softmax { axis: rank.saturating_sub(1) }.into(),
+        _ => return None,
     })
 }
 
 struct Builder<'a> {
     g: &'a mut Graph,
     name: &'a str,
-    defaults: &'a FineTuneConfiguration,
+    layer: &'a Layer,
+    seed: u64,
 }
 
 impl Builder<'_> {
@@ -85,13 +76,13 @@ impl Builder<'_> {
         }
     }
 
-    fn dense(&mut self, layer: &DenseLayer, inputs: &[VertexId], loss: Option<Loss>) -> Result<VertexId> {
-        let mut x = self.merged(inputs, true)?;
-        let (n_in, n_out) = (self.g.get(x).ty.shape[1], layer.n_out);
+    fn dense(&mut self, n_out: usize, bias: bool, inputs: &[VertexId], loss: Option<Loss>) -> Result<VertexId> {
+        let x = self.merged(inputs, true)?;
+        let n_in = self.g.get(x).ty.shape[1];
         if n_out == 0 {
             return Err(Error::option("nOut", format!("layer '{}' needs at least 1", self.name)));
         }
-        if let Some(given) = layer.n_in.filter(|given| *given != n_in) {
+        if let Some(given) = self.layer.n_in.filter(|given| *given != n_in) {
             return Err(Error::Shape {
                 vertex: self.name.to_owned(),
                 op: "dense",
@@ -99,22 +90,18 @@ impl Builder<'_> {
                 inputs: vec![self.g.get(x).ty.shape.clone()],
             });
         }
-        if let Some(rate) = layer.dropout.filter(|rate| *rate != 0.0) {
-            x = self.part("dropout", Dropout { rate: checked_rate(rate)? }, &[x])?;
-        }
-        let seed = self.defaults.seed.unwrap_or_default();
-        let init = layer.weight_init.or(self.defaults.weight_init).unwrap_or_default();
+        let learning = &self.layer.learning;
+        let init = learning.weight_init.unwrap_or_default();
         let weight = format!("{}.weight", self.name);
-        let values = init.draw([n_in, n_out], [n_in, n_out], seed, &weight);
+        let values = init.draw([n_in, n_out], [n_in, n_out], self.seed, &weight);
         let mut operands = vec![x, self.g.parameter(self.g.free_name(&weight), Role::Weight, values)?];
-        let bias = layer.has_bias.unwrap_or(true);
         if bias {
-            let value = layer.bias_init.or(self.defaults.bias_init).unwrap_or_default();
+            let value = learning.bias_init.unwrap_or_default();
             let values = crate::tensor::Tensor::f32([n_out], vec![value; n_out])?;
             operands.push(self.g.parameter(self.g.free_name(&format!("{}.bias", self.name)), Role::Bias, values)?);
         }
-        let fallback = if loss.is_some() { Some(Activation::Softmax) } else { self.defaults.activation };
-        let activation = layer.activation.or(fallback).unwrap_or(Activation::Identity);
+        let fallback = if loss.is_some() { Activation::Softmax } else { Activation::Identity };
+        let activation = learning.activation.unwrap_or(fallback);
         check_loss(loss, activation, n_out, self.name)?;
         let dense = Dense { bias, clamp: None };
         let y = match activation_op(activation, 2) {

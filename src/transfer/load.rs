@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::config::FineTuneConfiguration;
 use super::model::Model;
+use super::settings::{LearningConfig, Settings};
 use crate::data::{Preprocessing, PreprocessingPatch, Size};
 use crate::error::{Error, Result};
 use crate::formats::safetensors::FloatType;
@@ -37,6 +38,7 @@ pub struct LoadOptions {
 const LABELS: &str = "regraft.labels";
 const PREPROCESSING: &str = "regraft.preprocessing";
 const CONFIGURATION: &str = "regraft.configuration";
+const SETTINGS: &str = "regraft.settings";
 const PROVENANCE: &str = "regraft.provenance";
 
 /// Classes of an architecture without weights: ImageNet's.
@@ -105,6 +107,7 @@ impl Model {
             labels: None,
             preprocessing: built.preprocessing,
             configuration: FineTuneConfiguration::default(),
+            settings: Settings::new(),
             reinitialized: Vec::new(),
             provenance,
         })
@@ -126,9 +129,12 @@ impl Model {
             labels: None,
             preprocessing,
             configuration: field(metadata, CONFIGURATION)?.unwrap_or_default(),
+            settings: field(metadata, SETTINGS)?.unwrap_or_default(),
             reinitialized: Vec::new(),
             provenance: field(metadata, PROVENANCE)?.unwrap_or(provenance),
         };
+        model.settings.values().try_for_each(LearningConfig::validate)?;
+        model.configuration.learning.validate()?;
         model.set_labels(field(metadata, LABELS)?)?;
         Ok(model)
     }
@@ -138,6 +144,7 @@ impl Model {
         let mut metadata = BTreeMap::from([
             (PREPROCESSING.to_owned(), self.preprocessing.canonical_json()?),
             (CONFIGURATION.to_owned(), json(&self.configuration)?),
+            (SETTINGS.to_owned(), json(&self.settings)?),
             (PROVENANCE.to_owned(), json(&self.provenance)?),
         ]);
         if let Some(labels) = &self.labels {

@@ -4,19 +4,28 @@ mod builder;
 mod classifier;
 mod config;
 mod export;
+mod fitting;
+mod freezing;
 mod init;
 mod layers;
 mod load;
 mod model;
 mod predict;
+mod refit;
+mod requested;
+mod settings;
 mod trunk;
 
 pub use builder::{Edited, apply};
 pub use classifier::{ClassifierOptions, classifier};
-pub use config::{Activation, DenseLayer, Edit, FineTuneConfiguration, Layer};
+pub use config::{
+    Activation, Depthwise, Edit, FineTuneConfiguration, Layer, LayerKind, NamedPadding, Padding, Pair, Pool, Pooling,
+    VertexKind,
+};
 pub use export::{Export, ExportOptions, ExportType, Verified};
 pub use init::WeightInit;
 pub use load::{Files, LoadOptions};
 pub use model::{Model, TensorInfo};
 pub use predict::{Prediction, Predictor, top};
+pub use settings::{LearningConfig, Setting, Settings};
 pub use trunk::{Trunk, image_input};

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::builder::{apply, freeze};
+use super::builder::{apply, new_values};
 use super::classifier::{ClassifierOptions, classifier};
 use super::config::{Edit, FineTuneConfiguration};
+use super::freezing::freeze;
+use super::settings::Settings;
 use crate::backend::Session;
 use crate::data::Preprocessing;
 use crate::error::{Error, Result};
@@ -25,8 +27,10 @@ pub struct Model {
     pub labels: Option<Vec<String>>,
     /// How an image becomes the network's input.
     pub preprocessing: Preprocessing,
-    /// Settings for training.
+    /// The last settings for all layers; what each layer made of them is in `settings`.
     pub configuration: FineTuneConfiguration,
+    /// Learning settings of the layers.
+    pub settings: Settings,
     /// Parameters that the edits which made this model drew anew.
     pub reinitialized: Vec<String>,
     /// Where the network came from, copied into exports.
@@ -50,7 +54,7 @@ impl Model {
     /// # Errors
     /// As [`apply`]; `bad-option` where labels do not fit the first output.
     pub fn edited(&self, edits: &[Edit]) -> Result<Self> {
-        let edited = apply(&self.graph, edits)?;
+        let edited = apply(&self.graph, &self.settings, self.configuration.seed, edits)?;
         let width = classes(&edited.graph);
         let labels = match edited.labels {
             Some(labels) => Some(labels),
@@ -59,7 +63,10 @@ impl Model {
         let mut model = Self {
             graph: edited.graph,
             labels: None,
-            configuration: edited.configuration.unwrap_or_else(|| self.configuration.clone()),
+            configuration: edited
+                .configuration
+                .map_or_else(|| self.configuration.clone(), |new| new.over(&self.configuration)),
+            settings: edited.settings,
             reinitialized: edited.reinitialized,
             preprocessing: self.preprocessing.clone(),
             provenance: self.provenance.clone(),
@@ -70,19 +77,14 @@ impl Model {
 
     /// A copy that is frozen up to a feature and has a new softmax head for the labels.
     pub fn classifier(&self, options: &ClassifierOptions) -> Result<Self> {
-        let graph = classifier(&self.graph, options)?;
         let seed = options.seed.or(self.configuration.seed);
-        let kept = |name: &str| self.graph.find(name);
-        let is_new =
-            |name: &str, value: &Option<Arc<Tensor>>| kept(name).is_none_or(|id| self.graph.get(id).value != *value);
-        let reinitialized = graph
-            .iter()
-            .filter(|(_, v)| v.is_stored() && is_new(&v.name, &v.value))
-            .map(|(_, v)| v.name.clone())
-            .collect();
+        let options = ClassifierOptions { seed, ..options.clone() };
+        let (graph, settings) = classifier(&self.graph, &self.configuration.learning, &options)?;
+        let reinitialized = new_values(&self.graph, &graph);
         Ok(Self {
             graph,
-            labels: Some(options.labels.clone()),
+            labels: Some(options.labels),
+            settings,
             configuration: FineTuneConfiguration { seed, ..self.configuration.clone() },
             reinitialized,
             preprocessing: self.preprocessing.clone(),
@@ -113,7 +115,7 @@ impl Model {
 
     /// Options of `fit`, completed by the configuration.
     pub fn fit_options(&self, mut options: FitOptions) -> FitOptions {
-        options.updater = options.updater.or_else(|| self.configuration.updater.clone());
+        options.updater = options.updater.or_else(|| self.configuration.learning.updater.clone());
         options.seed = options.seed.or(self.configuration.seed);
         options
     }
