@@ -23,8 +23,12 @@ const ABSOLUTE: f64 = 1e-8;
 const ELEMENTS: usize = 48;
 
 /// Ops that take no gradient: gradients themselves and updaters.
-const WITHOUT_GRADIENT: [&str; 13] = [
+const WITHOUT_GRADIENT: [&str; 19] = [
+    "adadelta",
+    "adagrad",
     "adam",
+    "adamax",
+    "amsgrad",
     "avg_pool_grad",
     "clip_grad",
     "conv2d_input_grad",
@@ -32,7 +36,9 @@ const WITHOUT_GRADIENT: [&str; 13] = [
     "depthwise_conv2d_input_grad",
     "depthwise_conv2d_weight_grad",
     "max_pool_grad",
+    "nadam",
     "nesterovs",
+    "rmsprop",
     "sgd",
     "sigmoid_grad",
     "softmax_grad",

@@ -4,23 +4,23 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
-use super::sgd::expect_update;
+use super::sgd::{expect_decays, expect_update};
 use super::{CpuContext, Operator, View};
-use crate::error::{OpError, Result, ensure_op};
+use crate::error::{OpError, Result};
 use crate::kernels::cpu;
 use crate::tensor::TensorType;
 
-/// Adam: `m' = β₁·m + (1 − β₁)·dw`, `v' = β₂·v + (1 − β₂)·dw²`, `w' = w − α·m' / (√v' + ε̂)`
-/// (Kingma & Ba 2015, the efficient form at the end of section 2).
+/// Adam: `m' = β₁·m + (1 − β₁)·dw`, `v' = β₂·v + (1 − β₂)·dw²`, `w' = w − rate·c·m' / (√v' + ε)`
+/// (Kingma & Ba 2015, the efficient form at the end of section 2; Keras `Adam`, DL4J `Adam`).
 ///
-/// Inputs: `w`, `m` and `v`, updated in place, `dw`, and α of one element: the rate times `√(1 − β₂ᵗ) / (1 − β₁ᵗ)` in step `t`.
+/// Inputs: `w`, `m` and `v`, updated in place, `dw`, and `[rate, c]` with `c = √(1 − β₂ᵗ) / (1 − β₁ᵗ)` in step `t`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Adam {
     /// β₁, decay of the mean, `0 ≤ β₁ < 1`.
     pub beta1: f32,
     /// β₂, decay of the mean square, `0 ≤ β₂ < 1`.
     pub beta2: f32,
-    /// ε̂, above 0.
+    /// ε, above 0.
     pub epsilon: f32,
 }
 
@@ -29,25 +29,23 @@ impl Operator for Adam {
     const UPDATES: usize = 3;
 
     fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
-        let decays = [self.beta1, self.beta2];
-        ensure_op!(decays.iter().all(|b| (0.0..1.0).contains(b)), "the decays {decays:?} lie outside 0 ≤ β < 1");
-        ensure_op!(self.epsilon > 0.0, "ε is {}, not above 0", self.epsilon);
-        expect_update(x, 5)
+        expect_decays(&[self.beta1, self.beta2], self.epsilon)?;
+        expect_update(x, 5, 2)
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, _: &[View<'_>], _: &mut [f32]) {}
 
     fn update_cpu(&self, state: &mut [&mut [f32]], x: &[View<'_>]) {
-        if let [w, m, v] = state {
-            cpu::adam(w, m, v, x[0].data, x[1].data[0], self.beta1, self.beta2, self.epsilon);
+        if let ([w, m, v], [rate, correction]) = (state, x[1].data) {
+            cpu::adam(w, m, v, x[0].data, rate * correction, self.beta1, self.beta2, self.epsilon);
         }
     }
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
         let case = |beta1, beta2, epsilon, shape| {
-            let case = Case::new(Self { beta1, beta2, epsilon }, [shape, shape, shape, shape, &[1]]);
-            case.range(2, 0.0, 1.0).range(4, 1e-3, 0.1)
+            let case = Case::new(Self { beta1, beta2, epsilon }, [shape, shape, shape, shape, &[2]]);
+            case.range(2, 0.0, 1.0).range(4, 0.03, 0.3)
         };
         vec![case(0.9, 0.999, 1e-8, &[1]), case(0.9, 0.999, 1e-7, &[5, 7]), case(0.0, 0.5, 1e-2, &[3, 3, 4, 8])]
     }
@@ -57,6 +55,6 @@ impl Operator for Adam {
         let [b1, b2, epsilon] = [self.beta1, self.beta2, self.epsilon].map(f64::from);
         let m = &x[1] * b1 + &x[3] * (1.0 - b1);
         let v = &x[2] * b2 + x[3].mapv(|d| d * d) * (1.0 - b2);
-        &x[0] - m / (v.mapv(f64::sqrt) + epsilon) * x[4].sum()
+        &x[0] - m / (v.mapv(f64::sqrt) + epsilon) * x[4].product()
     }
 }

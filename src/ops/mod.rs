@@ -155,6 +155,12 @@ ops! {
     sgd::{Sgd};
     nesterovs::{Nesterovs};
     adam::{Adam};
+    amsgrad::{AmsGrad};
+    adamax::{AdaMax};
+    nadam::{Nadam};
+    adagrad::{AdaGrad};
+    rmsprop::{RmsProp};
+    adadelta::{AdaDelta};
 }
 
 pub use parameter::Role;

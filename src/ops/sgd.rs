@@ -10,18 +10,26 @@ use crate::error::{OpError, Result, ensure_op};
 use crate::kernels::cpu;
 use crate::tensor::TensorType;
 
-/// Gradient descent: `w' = w − rate · dw`. Inputs: `w`, updated in place, `dw`, and `rate` of one element.
+/// Gradient descent: `w' = w − rate · dw`. Inputs: `w`, updated in place, `dw`, and `[rate]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sgd;
 
-/// Checks the inputs of an updater: `w`, its state, `dw`, all of one shape, then `rate` of one element.
-pub(super) fn expect_update(x: &[&TensorType], count: usize) -> Result<TensorType, OpError> {
+/// Checks the inputs of an updater: `w`, its state, `dw`, all of one shape, then `scalars` numbers.
+pub(super) fn expect_update(x: &[&TensorType], count: usize, scalars: usize) -> Result<TensorType, OpError> {
     expect_f32(x, count)?;
     let w = &x[0].shape;
     let other = x[1..count - 1].iter().find(|t| t.shape != *w);
     ensure_op!(other.is_none(), "weights, state and gradient differ in shape");
-    ensure_op!(x[count - 1].shape.len() == 1, "the rate is {}, not one number", x[count - 1].shape);
+    let last = &x[count - 1].shape;
+    ensure_op!(last[..] == [scalars], "the last input is {last}, not [{scalars}]");
     Ok(x[0].clone())
+}
+
+/// Checks decays and the ε of an updater.
+pub(super) fn expect_decays(decays: &[f32], epsilon: f32) -> Result<(), OpError> {
+    ensure_op!(decays.iter().all(|d| (0.0..1.0).contains(d)), "the decays {decays:?} lie outside 0 ≤ decay < 1");
+    ensure_op!(epsilon > 0.0, "ε is {epsilon}, not above 0");
+    Ok(())
 }
 
 impl Operator for Sgd {
@@ -29,14 +37,14 @@ impl Operator for Sgd {
     const UPDATES: usize = 1;
 
     fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
-        expect_update(x, 3)
+        expect_update(x, 3, 1)
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, _: &[View<'_>], _: &mut [f32]) {}
 
     fn update_cpu(&self, state: &mut [&mut [f32]], x: &[View<'_>]) {
-        if let [w] = state {
-            cpu::sgd(w, x[0].data, x[1].data[0]);
+        if let ([w], [rate]) = (state, x[1].data) {
+            cpu::sgd(w, x[0].data, *rate);
         }
     }
 
@@ -48,6 +56,6 @@ impl Operator for Sgd {
 
     #[cfg(any(test, feature = "conformance"))]
     fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
-        &x[0] - &x[1] * x[2].sum()
+        &x[0] - &x[1] * x[2][0]
     }
 }

@@ -3,11 +3,13 @@
 mod options;
 mod program;
 mod regularization;
+mod schedule;
 mod trainer;
 mod updater;
 
 pub use options::{EpochRecord, FitOptions, IterationRecord, StoppedBy};
 pub use program::Parameters;
 pub use regularization::{Constraint, GradientNormalization};
+pub use schedule::{Per, Rate, Schedule};
 pub use trainer::{History, Status, Trainer};
 pub use updater::Updater;

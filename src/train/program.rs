@@ -108,11 +108,11 @@ impl Builder {
         let g = &mut self.graph;
         let trainable: Vec<VertexId> = g.iter().filter(|(_, v)| v.is_trainable()).map(|(id, _)| id).collect();
         let found = gradients(g, &[(loss.losses, loss.row_weights)], &trainable)?;
-        let rate = g.input(RATE, TensorType::f32([1]), false)?;
+        let rate = g.input(RATE, TensorType::f32([updater.scalars(0, 0).len()]), false)?;
         let (mut names, mut updates) = (Vec::new(), Vec::new());
         for (w, dw) in trainable.into_iter().zip(found).filter_map(|(w, dw)| dw.map(|dw| (w, dw))) {
             let (name, ty) = (g.get(w).name.clone(), g.get(w).ty.clone());
-            let op = updater.op();
+            let Some(op) = updater.op() else { continue };
             let mut inputs = vec![w];
             for state in 1..op.updates() {
                 inputs.push(g.input(format!("{name}/state{state}"), ty.clone(), false)?);

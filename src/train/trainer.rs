@@ -181,7 +181,7 @@ impl Trainer {
             iterations: self.planned(),
             loss: running.loss / rows,
             accuracy: running.hits as f64 / rows,
-            learning_rate: self.updater.learning_rate(self.position.iteration.saturating_sub(1)),
+            learning_rate: self.updater.learning_rate(self.position.iteration.saturating_sub(1), self.position.epoch),
             val_loss: last.and_then(|e| e.val_loss),
             val_accuracy: last.and_then(|e| e.val_accuracy),
             epoch_ended,
@@ -208,7 +208,7 @@ impl Trainer {
             accuracy: self.running.hits as f64 / rows,
             val_loss: validated.map(|v| v.0),
             val_accuracy: validated.map(|v| v.1),
-            learning_rate: self.updater.learning_rate(self.position.iteration.saturating_sub(1)),
+            learning_rate: self.updater.learning_rate(self.position.iteration.saturating_sub(1), self.position.epoch),
         });
         self.begin_epoch();
         Ok(())
@@ -224,7 +224,7 @@ impl Trainer {
         }
         backend.write(TARGETS, &batch.targets)?;
         backend.write(ROW_WEIGHTS, &batch.row_weights)?;
-        backend.write(RATE, &[self.updater.step_size(self.position.iteration)])?;
+        backend.write(RATE, &self.updater.scalars(self.position.iteration, self.position.epoch))?;
         for (index, mask) in self.program.masks.iter().enumerate() {
             backend.write(&mask.input, &draw(mask, self.seed, self.position.iteration, index as u64))?;
         }

@@ -28,4 +28,4 @@ pub(crate) use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
 pub(crate) use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
 pub(crate) use reduce::{softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, sum_rows};
 pub(crate) use scratch::Scratch;
-pub(crate) use update::{adam, nesterovs, sgd};
+pub(crate) use update::{adadelta, adagrad, adam, adamax, amsgrad, nadam, nesterovs, rmsprop, sgd};

@@ -31,6 +31,94 @@ pub(crate) fn adam(w: &mut [f32], m: &mut [f32], v: &mut [f32], dw: &[f32], alph
     }
 }
 
+/// [`adam`] divided by the largest mean square so far, `top`.
+#[expect(clippy::too_many_arguments, reason = "the symbols of the paper")]
+pub(crate) fn amsgrad(
+    w: &mut [f32],
+    m: &mut [f32],
+    v: &mut [f32],
+    top: &mut [f32],
+    dw: &[f32],
+    alpha: f32,
+    b1: f32,
+    b2: f32,
+    eps: f32,
+) {
+    debug_assert!(w.len() == dw.len() && m.len() == dw.len() && v.len() == dw.len() && top.len() == dw.len());
+    for ((((w, m), v), top), &dw) in w.iter_mut().zip(m).zip(v).zip(top).zip(dw) {
+        *m = b1 * *m + (1.0 - b1) * dw;
+        *v = b2 * *v + (1.0 - b2) * (dw * dw);
+        *top = larger(*v, *top);
+        *w -= alpha * *m / (top.sqrt() + eps);
+    }
+}
+
+/// The larger of two numbers as one instruction; the second where one is NaN.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// AdaMax (Kingma and Ba 2015, algorithm 2): `m' = b1·m + (1 − b1)·dw`, `u' = max(b2·u, |dw|)`, `w −= alpha·m' / (u' + eps)`.
+#[expect(clippy::too_many_arguments, reason = "the symbols of the paper")]
+pub(crate) fn adamax(w: &mut [f32], m: &mut [f32], u: &mut [f32], dw: &[f32], alpha: f32, b1: f32, b2: f32, eps: f32) {
+    debug_assert!(w.len() == dw.len() && m.len() == dw.len() && u.len() == dw.len());
+    for (((w, m), u), &dw) in w.iter_mut().zip(m).zip(u).zip(dw) {
+        *m = b1 * *m + (1.0 - b1) * dw;
+        *u = larger(b2 * *u, dw.abs());
+        *w -= alpha * *m / (*u + eps);
+    }
+}
+
+/// Nadam: the moments of [`adam`], then `w −= (a·m' + b·dw) / (√(c·v') + eps)`.
+#[expect(clippy::too_many_arguments, reason = "the symbols of the paper")]
+pub(crate) fn nadam(
+    w: &mut [f32],
+    m: &mut [f32],
+    v: &mut [f32],
+    dw: &[f32],
+    [a, b, c]: [f32; 3],
+    b1: f32,
+    b2: f32,
+    eps: f32,
+) {
+    debug_assert!(w.len() == dw.len() && m.len() == dw.len() && v.len() == dw.len());
+    for (((w, m), v), &dw) in w.iter_mut().zip(m).zip(v).zip(dw) {
+        *m = b1 * *m + (1.0 - b1) * dw;
+        *v = b2 * *v + (1.0 - b2) * (dw * dw);
+        *w -= (a * *m + b * dw) / ((c * *v).sqrt() + eps);
+    }
+}
+
+/// AdaGrad: `s += dw²`, `w −= lr·dw / (√s + eps)`.
+pub(crate) fn adagrad(w: &mut [f32], s: &mut [f32], dw: &[f32], lr: f32, eps: f32) {
+    debug_assert!(w.len() == dw.len() && s.len() == dw.len());
+    for ((w, s), &dw) in w.iter_mut().zip(s).zip(dw) {
+        *s += dw * dw;
+        *w -= lr * dw / (s.sqrt() + eps);
+    }
+}
+
+/// RMSProp: `s' = rho·s + (1 − rho)·dw²`, `w −= lr·dw / √(s' + eps)`.
+pub(crate) fn rmsprop(w: &mut [f32], s: &mut [f32], dw: &[f32], lr: f32, rho: f32, eps: f32) {
+    debug_assert!(w.len() == dw.len() && s.len() == dw.len());
+    for ((w, s), &dw) in w.iter_mut().zip(s).zip(dw) {
+        *s = rho * *s + (1.0 - rho) * (dw * dw);
+        *w -= lr * dw / (*s + eps).sqrt();
+    }
+}
+
+/// AdaDelta: `s' = rho·s + (1 − rho)·dw²`, `d = dw·√((u + eps) / (s' + eps))`, `u' = rho·u + (1 − rho)·d²`, `w −= lr·d`.
+pub(crate) fn adadelta(w: &mut [f32], s: &mut [f32], u: &mut [f32], dw: &[f32], lr: f32, rho: f32, eps: f32) {
+    debug_assert!(w.len() == dw.len() && s.len() == dw.len() && u.len() == dw.len());
+    for (((w, s), u), &dw) in w.iter_mut().zip(s).zip(u).zip(dw) {
+        *s = rho * *s + (1.0 - rho) * (dw * dw);
+        let step = dw * ((*u + eps) / (*s + eps)).sqrt();
+        *u = rho * *u + (1.0 - rho) * (step * step);
+        *w -= lr * step;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Rng, assert_close};

@@ -1,0 +1,60 @@
+#[cfg(any(test, feature = "conformance"))]
+use ndarray::{ArrayD, Zip};
+use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "conformance"))]
+use super::Case;
+use super::sgd::{expect_decays, expect_update};
+use super::{CpuContext, Operator, View};
+use crate::error::{OpError, Result};
+use crate::kernels::cpu;
+use crate::tensor::TensorType;
+
+/// AdaMax: `m' = β₁·m + (1 − β₁)·dw`, `u' = max(β₂·u, |dw|)`, `w' = w − rate·c·m' / (u' + ε)`
+/// (Kingma & Ba 2015, algorithm 2, with the ε of Keras `Adamax`; DL4J's differs in ε alone).
+///
+/// Inputs: `w`, `m` and `u`, updated in place, `dw`, and `[rate, c]` with `c = 1 / (1 − β₁ᵗ)` in step `t`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdaMax {
+    /// β₁, decay of the mean, `0 ≤ β₁ < 1`.
+    pub beta1: f32,
+    /// β₂, decay of the largest gradient, `0 ≤ β₂ < 1`.
+    pub beta2: f32,
+    /// ε, above 0.
+    pub epsilon: f32,
+}
+
+impl Operator for AdaMax {
+    const NAME: &'static str = "adamax";
+    const UPDATES: usize = 3;
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_decays(&[self.beta1, self.beta2], self.epsilon)?;
+        expect_update(x, 5, 2)
+    }
+
+    fn eval_cpu(&self, _: &mut CpuContext<'_>, _: &[View<'_>], _: &mut [f32]) {}
+
+    fn update_cpu(&self, state: &mut [&mut [f32]], x: &[View<'_>]) {
+        if let ([w, m, u], [rate, correction]) = (state, x[1].data) {
+            cpu::adamax(w, m, u, x[0].data, rate * correction, self.beta1, self.beta2, self.epsilon);
+        }
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let case = |beta1, beta2, epsilon, shape| {
+            let case = Case::new(Self { beta1, beta2, epsilon }, [shape, shape, shape, shape, &[2]]);
+            case.range(2, 0.1, 1.0).range(4, 0.03, 0.3)
+        };
+        vec![case(0.9, 0.999, 1e-8, &[1]), case(0.9, 0.999, 1e-7, &[5, 7]), case(0.0, 0.5, 1e-2, &[3, 3, 4, 8])]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        let [b1, b2, epsilon] = [self.beta1, self.beta2, self.epsilon].map(f64::from);
+        let m = &x[1] * b1 + &x[3] * (1.0 - b1);
+        let u = Zip::from(&x[2]).and(&x[3]).map_collect(|u, d| (b2 * u).max(d.abs()));
+        &x[0] - m / (u + epsilon) * x[4].product()
+    }
+}
