@@ -55,8 +55,17 @@ impl<'a> Image<'a> {
         self.height
     }
 
+    /// Bytes a pixel.
+    pub(super) fn channels(&self) -> usize {
+        match self.pixel {
+            PixelType::U8 => 1,
+            PixelType::U8x3 => 3,
+            _ => 4,
+        }
+    }
+
     /// The pixels without transparency: what shows when the image lies on white.
-    fn opaque(&self) -> Cow<'a, [u8]> {
+    pub(super) fn opaque(&self) -> Cow<'a, [u8]> {
         let transparent =
             self.pixel == PixelType::U8x4 && self.data.iter().skip(3).step_by(4).any(|&alpha| alpha != u8::MAX);
         if !transparent {
@@ -82,13 +91,13 @@ fn over_white([r, g, b, alpha]: [u8; 4]) -> [u8; 4] {
 }
 
 /// Which part of a source goes where.
-struct Placement {
+pub(super) struct Placement {
     /// Left, top, width and height in source pixels.
-    source: [f64; 4],
+    pub(super) source: [f64; 4],
     /// What that part is scaled to.
-    inner: Size,
+    pub(super) inner: Size,
     /// Where its top left corner lies in the result.
-    offset: (u32, u32),
+    pub(super) offset: (u32, u32),
 }
 
 impl Preprocessing {
@@ -100,19 +109,24 @@ impl Preprocessing {
     ///
     /// [`Error::Internal`] where `out` has another length.
     pub fn preprocess(&self, image: Image<'_>, out: &mut [f32]) -> Result<()> {
-        self.validate()?;
-        let Size { width, height } = self.size;
-        let needed = width as usize * height as usize * 3;
-        if out.len() != needed {
-            return Err(Error::internal(format!("{needed} values into a buffer of {}", out.len())));
-        }
+        self.check(out)?;
         let placement = self.placement(image.width, image.height);
-        let scaled = self.scale_part(image, &placement)?;
+        let scaled = self.scale_part(image, placement.source, placement.inner)?;
         self.normalise(&scaled, &placement, out);
         Ok(())
     }
 
-    fn placement(&self, width: u32, height: u32) -> Placement {
+    /// This is valid and `out` as long as the result.
+    pub(super) fn check(&self, out: &[f32]) -> Result<()> {
+        self.validate()?;
+        let needed = self.size.width as usize * self.size.height as usize * 3;
+        if out.len() != needed {
+            return Err(Error::internal(format!("{needed} values into a buffer of {}", out.len())));
+        }
+        Ok(())
+    }
+
+    pub(super) fn placement(&self, width: u32, height: u32) -> Placement {
         let whole = [0.0, 0.0, f64::from(width), f64::from(height)];
         match self.fit {
             Fit::Stretch => Placement { source: whole, inner: self.size, offset: (0, 0) },
@@ -136,17 +150,18 @@ impl Preprocessing {
         }
     }
 
+    /// The part `[left, top, width, height]` of an image, scaled to a size.
+    ///
     /// Rows first and columns second, as Pillow does: one call would take the other order, and where bicubic overshoots
     /// and is clipped between the passes, bytes then differ by up to 18.
-    fn scale_part(&self, image: Image<'_>, placement: &Placement) -> Result<Buffer<'static>> {
+    pub(super) fn scale_part(&self, image: Image<'_>, part: [f64; 4], inner: Size) -> Result<Buffer<'static>> {
         let filter = match self.resample {
             Resample::Bilinear => FilterType::Bilinear,
             Resample::Bicubic => FilterType::CatmullRom,
             Resample::Area => FilterType::Box,
         };
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
-        let [left, top, width, height] = placement.source;
-        let inner = placement.inner;
+        let [left, top, width, height] = part;
         let rows = options.crop(left, 0.0, width, f64::from(image.height));
         let columns = options.crop(0.0, top, f64::from(inner.width), height);
 
@@ -164,11 +179,8 @@ impl Preprocessing {
     }
 
     fn normalise(&self, scaled: &Buffer<'_>, placement: &Placement, out: &mut [f32]) {
-        let (channels, mut order) = match scaled.pixel_type() {
-            PixelType::U8 => (1, [0, 0, 0]),
-            PixelType::U8x3 => (3, [0, 1, 2]),
-            _ => (4, [0, 1, 2]),
-        };
+        let channels = scaled.pixel_type().size();
+        let mut order = if channels == 1 { [0; 3] } else { [0, 1, 2] };
         if self.channel_order == ChannelOrder::Bgr {
             order.reverse();
         }

@@ -1,11 +1,13 @@
-//! From pixels to batches: preprocessing, seeded randomness, splits, cached features.
+//! From pixels to batches: preprocessing, augmentation, seeded randomness, splits, cached features.
 
+mod augmentation;
 mod features;
 mod image;
 mod preprocessing;
 mod rng;
 mod split;
 
+pub use augmentation::{Augmentation, Colour, Geometry, Mix, Patch, View};
 pub use features::{FeatureSet, FeatureTensor};
 pub use image::Image;
 pub use preprocessing::{ChannelOrder, Fit, Preprocessing, PreprocessingPatch, Resample, Size};
