@@ -23,7 +23,7 @@ const ABSOLUTE: f64 = 1e-8;
 const ELEMENTS: usize = 48;
 
 /// Ops that take no gradient: gradients themselves and updaters.
-const WITHOUT_GRADIENT: [&str; 19] = [
+const WITHOUT_GRADIENT: [&str; 26] = [
     "adadelta",
     "adagrad",
     "adam",
@@ -31,6 +31,8 @@ const WITHOUT_GRADIENT: [&str; 19] = [
     "amsgrad",
     "avg_pool_grad",
     "clip_grad",
+    "constrain_norm",
+    "constrain_sign",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "depthwise_conv2d_input_grad",
@@ -38,11 +40,16 @@ const WITHOUT_GRADIENT: [&str; 19] = [
     "max_pool_grad",
     "nadam",
     "nesterovs",
+    "penalize",
     "rmsprop",
+    "row_loss_grad",
+    "scale_norm",
     "sgd",
     "sigmoid_grad",
     "softmax_grad",
     "softmax_nll_grad",
+    "sum_squares",
+    "weight_decay",
 ];
 
 /// Fused by a rewrite that runs after gradients are taken.

@@ -29,13 +29,50 @@ impl VertexId {
     }
 }
 
-/// Loss of an output vertex.
+/// Function of an output's rows and their targets that training makes small. Formulas: `train::losses`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// `−Σ tᵢ ln pᵢ` on the probabilities of a softmax; targets are one-hot or distributions.
-    #[serde(rename = "negativeloglikelihood", alias = "mcxent")]
+    /// `−Σ tᵢ ln pᵢ` on probabilities; targets are one-hot or distributions.
+    #[serde(rename = "negativeloglikelihood")]
     NegativeLogLikelihood,
+    /// The same, by its other name: cross-entropy over several classes.
+    Mcxent,
+    /// The same; targets are one-hot here as well, whatever form the caller gives them in.
+    SparseMcxent,
+    /// Binary cross-entropy of every column.
+    Xent,
+    /// Mean squared error.
+    Mse,
+    /// Mean absolute error.
+    Mae,
+    /// Hinge loss.
+    Hinge,
+    /// Squared hinge loss.
+    SquaredHinge,
+    /// Kullback-Leibler divergence of the output from the targets.
+    KlDivergence,
+    /// Negative log-likelihood of a Poisson distribution, without its constant.
+    Poisson,
+    /// Negative cosine of the angle between output and targets.
+    CosineProximity,
+}
+
+/// Loss of an output vertex.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputLoss {
+    /// The function.
+    pub function: Loss,
+    /// Factor of each column; empty where all are 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<f32>,
+}
+
+impl From<Loss> for OutputLoss {
+    fn from(function: Loss) -> Self {
+        Self { function, weights: Vec::new() }
+    }
 }
 
 /// One op applied to the values of other vertices.
@@ -56,7 +93,7 @@ pub struct Vertex {
     /// The layer this vertex is an inner part of. Inner parts are not shown; they come and go with their layer.
     pub layer: Option<String>,
     /// Loss, on output vertices that can be trained.
-    pub loss: Option<Loss>,
+    pub loss: Option<OutputLoss>,
 }
 
 impl Vertex {

@@ -151,6 +151,7 @@ ops! {
     transpose::{Transpose};
     softmax::{Softmax, SoftmaxGrad};
     softmax_nll::{SoftmaxNll, SoftmaxNllGrad};
+    row_loss::{RowLoss, RowLossGrad};
     dropout::{Dropout};
     sgd::{Sgd};
     nesterovs::{Nesterovs};
@@ -161,10 +162,15 @@ ops! {
     adagrad::{AdaGrad};
     rmsprop::{RmsProp};
     adadelta::{AdaDelta};
+    penalize::{Penalize};
+    weight_decay::{WeightDecay};
+    scale_norm::{ScaleNorm, SumSquares};
+    constrain::{ConstrainNorm, ConstrainSign};
 }
 
 pub use parameter::Role;
 pub use reshape::Dim;
+pub use row_loss::RowLossKind;
 
 /// Evaluates one op on its own, outside of any plan.
 pub fn evaluate(op: &Op, x: &[View<'_>], len: usize) -> Vec<f32> {

@@ -3,19 +3,17 @@
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::graph::gradient::gradients;
-use crate::graph::{Graph, Loss, VertexId, rewrite};
-use crate::ops::{Multiply, Op, SoftmaxNll};
+use crate::graph::{Graph, OutputLoss, VertexId, rewrite};
+use crate::ops::{Multiply, Op};
 use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor, TensorType};
 
-use super::Updater;
+use super::{Updater, losses};
 
 /// Inputs that the trainer writes beside the features.
 pub(super) const TARGETS: &str = "fit/targets";
 pub(super) const ROW_WEIGHTS: &str = "fit/row_weights";
 pub(super) const RATE: &str = "fit/rate";
-/// Output with the loss of each row.
-pub(super) const LOSSES: &str = "fit/losses";
 
 /// A dropout of the tail: the trainer draws its mask.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +34,8 @@ pub(super) struct Program {
     pub(super) parameters: Vec<String>,
     /// Output with the class probabilities.
     pub(super) predictions: String,
+    /// Output with the loss of each row.
+    pub(super) losses: String,
     pub(super) classes: usize,
 }
 
@@ -47,15 +47,16 @@ impl Program {
     pub(super) fn new(tail: &Graph, batch: usize, updater: &Updater, budget: Option<u64>) -> Result<Self> {
         let (graph, masks) = with_masks(&rewrite::lower(&tail.with_batch(batch)?)?)?;
         let mut step = Builder { graph };
-        let (predictions, logits) = step.loss_output()?;
+        let (predictions, function) = step.loss_output()?;
         let (name, classes) = (step.graph.get(predictions).name.clone(), step.columns(predictions));
-        let loss = step.loss(logits, batch, classes)?;
+        let loss = step.loss(predictions, &function, batch, classes)?;
+        let losses = step.graph.get(loss.losses).name.clone();
         let (parameters, updates) = step.updates(loss, updater)?;
         step.graph.set_outputs([loss.losses, predictions].into_iter().chain(updates).collect());
         let fused = rewrite::fuse(&step.graph)?;
         let features = tail.inputs().iter().map(|id| tail.get(*id).name.clone()).collect();
         let backend = Backend::new(Plan::new(&fused, budget)?)?;
-        Ok(Self { backend, features, masks, parameters, predictions: name, classes })
+        Ok(Self { backend, features, masks, parameters, predictions: name, losses, classes })
     }
 }
 
@@ -70,20 +71,15 @@ struct Builder {
 }
 
 impl Builder {
-    /// The output that has a loss, and the logits its softmax reads.
-    fn loss_output(&self) -> Result<(VertexId, VertexId)> {
+    /// The output that has a loss, and the loss.
+    fn loss_output(&self) -> Result<(VertexId, OutputLoss)> {
         let mut with_loss = self.graph.outputs().iter().filter(|id| self.graph.get(**id).loss.is_some());
         let Some(&output) = with_loss.next() else { return Err(self.no_loss()) };
         let vertex = self.graph.get(output);
         if with_loss.next().is_some() {
             return Err(Error::conflict(&vertex.name, "training of several outputs with losses is not supported yet"));
         }
-        match (vertex.loss, &vertex.op) {
-            (Some(Loss::NegativeLogLikelihood), Op::Softmax(_)) if vertex.ty.shape.rank() == 2 => {
-                Ok((output, vertex.inputs[0]))
-            }
-            _ => Err(Error::conflict(&vertex.name, "negativeloglikelihood needs a softmax over rows of classes")),
-        }
+        vertex.loss.clone().map(|loss| (output, loss)).ok_or_else(|| self.no_loss())
     }
 
     fn no_loss(&self) -> Error {
@@ -96,10 +92,10 @@ impl Builder {
         self.graph.get(id).ty.shape.rows_cols().1
     }
 
-    fn loss(&mut self, logits: VertexId, batch: usize, classes: usize) -> Result<LossInputs> {
+    fn loss(&mut self, output: VertexId, loss: &OutputLoss, batch: usize, classes: usize) -> Result<LossInputs> {
         let targets = self.graph.input(TARGETS, TensorType::f32([batch, classes]), true)?;
         let row_weights = self.graph.input(ROW_WEIGHTS, TensorType::f32([batch]), true)?;
-        let losses = self.graph.add(LOSSES, SoftmaxNll {}, &[logits, targets])?;
+        let losses = losses(&mut self.graph, output, targets, loss)?;
         Ok(LossInputs { losses, row_weights })
     }
 

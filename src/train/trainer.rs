@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::options::{EpochRecord, FitOptions, IterationRecord, StoppedBy};
-use super::program::{Forward, LOSSES, Mask, Parameters, Program, RATE, ROW_WEIGHTS, TARGETS};
+use super::program::{Forward, Mask, Parameters, Program, RATE, ROW_WEIGHTS, TARGETS};
 use super::{Updater, program};
 use crate::data::{FeatureSet, Rng, Stream};
 use crate::error::{Error, Result};
@@ -229,7 +229,7 @@ impl Trainer {
             backend.write(&mask.input, &draw(mask, self.seed, self.position.iteration, index as u64))?;
         }
         backend.run();
-        let losses = &backend.read(LOSSES)?[..rows.len()];
+        let losses = &backend.read(&self.program.losses)?[..rows.len()];
         let loss: f64 = losses.iter().map(|&l| f64::from(l)).sum();
         let probabilities = backend.read(&self.program.predictions)?;
         self.running.hits += hits(probabilities, &batch.targets, self.program.classes, rows.len());

@@ -2,15 +2,19 @@
 
 use super::config::{Activation, Layer, LayerKind, VertexKind};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Loss, VertexId};
+use crate::graph::{Graph, OutputLoss, VertexId};
 use crate::ops::{Clamp, Clip, Concat, Dense, Dropout, Flatten, Op, Role, Sigmoid, Softmax};
+use crate::train::check_loss;
 
 /// Appends a layer. `layer.learning` is complete: the caller put it over its defaults.
 pub(super) fn add_layer(g: &mut Graph, name: &str, layer: &Layer, inputs: &[VertexId], seed: u64) -> Result<VertexId> {
     let mut builder = Builder { g, name, layer, seed };
     match &layer.kind {
         LayerKind::Dense { n_out, has_bias } => builder.dense(*n_out, *has_bias, inputs, None),
-        LayerKind::Output { n_out, loss, has_bias, .. } => builder.dense(*n_out, *has_bias, inputs, Some(*loss)),
+        LayerKind::Output { n_out, loss, loss_weights, has_bias } => {
+            let loss = OutputLoss { function: *loss, weights: loss_weights.clone() };
+            builder.dense(*n_out, *has_bias, inputs, Some(loss))
+        }
         LayerKind::Activation {} => {
             let x = builder.merged(inputs, false)?;
             let activation = layer.learning.activation.unwrap_or(Activation::Identity);
@@ -76,7 +80,7 @@ impl Builder<'_> {
         }
     }
 
-    fn dense(&mut self, n_out: usize, bias: bool, inputs: &[VertexId], loss: Option<Loss>) -> Result<VertexId> {
+    fn dense(&mut self, n_out: usize, bias: bool, inputs: &[VertexId], loss: Option<OutputLoss>) -> Result<VertexId> {
         let x = self.merged(inputs, true)?;
         let n_in = self.g.get(x).ty.shape[1];
         if n_out == 0 {
@@ -102,7 +106,6 @@ impl Builder<'_> {
         }
         let fallback = if loss.is_some() { Activation::Softmax } else { Activation::Identity };
         let activation = learning.activation.unwrap_or(fallback);
-        check_loss(loss, activation, n_out, self.name)?;
         let dense = Dense { bias, clamp: None };
         let y = match activation_op(activation, 2) {
             Some(op) => {
@@ -111,20 +114,10 @@ impl Builder<'_> {
             }
             None => self.g.add(self.name, dense, &operands)?,
         };
+        if let Some(loss) = &loss {
+            check_loss(loss, &self.g.get(y).op, n_out, self.name)?;
+        }
         self.g.get_mut(y).loss = loss;
         Ok(y)
-    }
-}
-
-fn check_loss(loss: Option<Loss>, activation: Activation, n_out: usize, name: &str) -> Result<()> {
-    match loss {
-        None => Ok(()),
-        Some(Loss::NegativeLogLikelihood) if activation != Activation::Softmax => {
-            Err(Error::conflict(name, "negativeloglikelihood needs the activation softmax"))
-        }
-        Some(Loss::NegativeLogLikelihood) if n_out == 1 => {
-            Err(Error::conflict(name, "a softmax of one class is always 1; use at least two"))
-        }
-        Some(Loss::NegativeLogLikelihood) => Ok(()),
     }
 }

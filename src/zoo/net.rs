@@ -69,7 +69,7 @@ impl Net {
     /// The finished network, if nothing of the checkpoint is left over.
     pub(super) fn finish(mut self, y: VertexId, preprocessing: Preprocessing) -> Result<ZooModel> {
         self.values.finish()?;
-        self.g.get_mut(y).loss = Some(Loss::NegativeLogLikelihood);
+        self.g.get_mut(y).loss = Some(Loss::NegativeLogLikelihood.into());
         self.g.set_outputs(vec![y]);
         Ok(ZooModel { graph: self.g, preprocessing })
     }

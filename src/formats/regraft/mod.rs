@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::safetensors::{self, FloatType};
 use crate::error::{Error, Result, UnsupportedOp};
-use crate::graph::{Graph, Loss, Vertex, VertexId};
+use crate::graph::{Graph, OutputLoss, Vertex, VertexId};
 use crate::ops::Op;
 use crate::tensor::Tensor;
 
@@ -40,7 +40,7 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    loss: Option<Loss>,
+    loss: Option<OutputLoss>,
 }
 
 /// Whether a safetensors file has a graph in its metadata.
@@ -89,7 +89,7 @@ pub fn write(graph: &Graph, metadata: &BTreeMap<String, String>, dtype: FloatTyp
         inputs: vertex.inputs.iter().map(|i| i.index()).collect(),
         frozen: vertex.frozen,
         layer: vertex.layer.clone(),
-        loss: vertex.loss,
+        loss: vertex.loss.clone(),
     };
     let document = Document {
         vertices: graph.iter().map(|(_, v)| entry(v)).collect(),

@@ -113,7 +113,7 @@ impl Pass<'_> {
             if self.is_output(id) { vertex.name.clone() } else { self.new.free_name(&format!("{}:nchw", vertex.name)) };
         let new = self.turn(name, nhwc, &TO_NCHW)?;
         let made = self.new.get_mut(new);
-        (made.frozen, made.layer, made.loss) = (vertex.frozen, vertex.layer.clone(), vertex.loss);
+        (made.frozen, made.layer, made.loss) = (vertex.frozen, vertex.layer.clone(), vertex.loss.clone());
         self.forms[id.index()].source = Some(new);
         Ok(new)
     }

@@ -12,7 +12,7 @@ pub(crate) fn clamp(x: &[f32], y: &mut [f32], lo: f32, hi: f32) {
 
 /// `min(max(x, lo), hi)`; NaN passes.
 #[inline(always)]
-pub(super) fn clamped(x: f32, lo: f32, hi: f32) -> f32 {
+pub(crate) fn clamped(x: f32, lo: f32, hi: f32) -> f32 {
     let x = if x < lo { lo } else { x };
     if hi < x { hi } else { x }
 }

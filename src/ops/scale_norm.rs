@@ -1,0 +1,99 @@
+#[cfg(any(test, feature = "conformance"))]
+use ndarray::ArrayD;
+use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "conformance"))]
+use super::Case;
+use super::attributes::expect_f32;
+use super::{CpuContext, Operator, View};
+use crate::error::{OpError, Result, ensure_op};
+use crate::tensor::{Shape, TensorType};
+
+/// `Σ x²`, as `[1]`: the squared Euclidean norm. Summed in f64, so that large tensors lose nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SumSquares;
+
+impl Operator for SumSquares {
+    const NAME: &'static str = "sum_squares";
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_f32(x, 1)?;
+        Ok(TensorType::f32([1]))
+    }
+
+    fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
+        /// Sums side by side, so that the loop is vectorised.
+        const LANES: usize = 8;
+        let (whole, rest) = x[0].data.as_chunks::<LANES>();
+        let mut sums = [0.0f64; LANES];
+        for x in whole {
+            sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+        }
+        let rest: f64 = rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        y.fill((sums.iter().sum::<f64>() + rest) as f32);
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        vec![Case::new(Self, [&[1]]), Case::new(Self, [&[5, 7]]), Case::new(Self, [&[3, 3, 4, 8]])]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        ArrayD::from_elem(vec![1], x[0].mapv(|x| x * x).sum())
+    }
+}
+
+/// Brings gradients to a norm. Inputs: `dw`, and `[s]`, the squared norm of all gradients that are scaled alike.
+///
+/// With a limit: `dw · min(1, limit / √s)`, clipping (Pascanu et al. 2013, algorithm 1; DL4J `ClipL2…`). Without: `dw / √s`,
+/// and `dw / 1e-5` where `s` is 0 (DL4J `RenormalizeL2…`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScaleNorm {
+    /// Largest norm, above 0.
+    pub limit: Option<f32>,
+}
+
+/// What DL4J divides by where the norm is 0.
+const INSTEAD_OF_ZERO: f32 = 1e-5;
+
+impl Operator for ScaleNorm {
+    const NAME: &'static str = "scale_norm";
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_f32(x, 2)?;
+        ensure_op!(x[1].shape == Shape::from([1]), "the squared norm is {}, not [1]", x[1].shape);
+        ensure_op!(self.limit.is_none_or(|l| l > 0.0), "the limit is {:?}, not above 0", self.limit);
+        Ok(x[0].clone())
+    }
+
+    fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
+        let norm = x[1].data.first().copied().unwrap_or_default().sqrt();
+        let factor = match self.limit {
+            Some(limit) if norm > limit => limit / norm,
+            Some(_) => 1.0,
+            None if norm == 0.0 => 1.0 / INSTEAD_OF_ZERO,
+            None => 1.0 / norm,
+        };
+        y.iter_mut().zip(x[0].data).for_each(|(y, x)| *y = factor * x);
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let case = |limit, shape| Case::new(Self { limit }, [shape, &[1]]).range(1, 0.1, 9.0);
+        vec![
+            case(None, &[1]),
+            case(None, &[5, 7]),
+            case(None, &[5]).range(1, 0.0, 0.0).range(0, 0.0, 0.0),
+            case(Some(1.0), &[3, 3, 4, 8]),
+            case(Some(10.0), &[37]),
+        ]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        let norm = x[1][0].sqrt();
+        let wanted = self.limit.map_or(1.0, |limit| norm.min(f64::from(limit)));
+        &x[0] * (wanted / norm.max(1e-5))
+    }
+}
