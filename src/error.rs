@@ -64,6 +64,14 @@ pub enum Error {
         /// Key stored with the features.
         found: String,
     },
+    /// A file was changed since it was written.
+    #[error("the file was changed since it was written: its SHA-256 is {found}, it says {expected}")]
+    Integrity {
+        /// The digest in the file.
+        expected: String,
+        /// The digest of its bytes.
+        found: String,
+    },
     /// Pixels that do not form an image.
     #[error("not a usable image: {reason}")]
     BadImage {
@@ -108,6 +116,7 @@ impl Error {
             Self::Conflict { .. } => "conflict",
             Self::OverBudget { .. } => "over-budget",
             Self::StaleFeatures { .. } => "stale-features",
+            Self::Integrity { .. } => "integrity",
             Self::BadImage { .. } => "bad-image",
             Self::BadOption { .. } => "bad-option",
             Self::Internal { .. } => "internal",

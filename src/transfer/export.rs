@@ -79,7 +79,7 @@ impl Model {
             }
             Format::Regraft => {
                 let dtype = if half { FloatType::F16 } else { FloatType::F32 };
-                ("model.regraft.safetensors", regraft::write(&self.graph, &metadata, dtype)?)
+                ("model.regraft.safetensors", regraft::write_sealed(&self.graph, &metadata, dtype)?)
             }
             Format::Onnx if half => return Err(Error::option("dtype", "onnx files are written in f32")),
             Format::Onnx => {

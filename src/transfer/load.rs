@@ -48,7 +48,7 @@ impl Model {
     /// Reads a model. Without files, `architecture` names a zoo network that gets random weights.
     ///
     /// # Errors
-    /// `format`, `unsupported-op`, `shape`; `bad-option` where options and file do not go together.
+    /// `format`, `integrity`, `unsupported-op`, `shape`; `bad-option` where options and file do not go together.
     pub fn load(files: &Files<'_>, options: &LoadOptions) -> Result<Self> {
         let architecture = options.architecture.as_deref().map(Architecture::from_name).transpose()?;
         let mut model = match main_file(files, options.format)? {
@@ -85,7 +85,9 @@ impl Model {
             Format::Pytorch => weights(pytorch::read(bytes)?),
             Format::Safetensors => weights(safetensors::read(bytes)?.0),
             Format::Regraft => {
+                // First what is not sound at all, which the digest would only call changed.
                 let (graph, metadata) = regraft::read(bytes)?;
+                regraft::check(bytes)?;
                 Self::from_graph(graph, &metadata, provenance)
             }
             Format::Onnx => {

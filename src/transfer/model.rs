@@ -148,8 +148,12 @@ impl Model {
         session.tensors()
     }
 
-    /// Every input is there with a shape that fits; returns the batch.
+    /// Every input is there with a shape that fits, and no other; returns the batch.
     fn check_inputs(&self, inputs: &[(String, Tensor)]) -> Result<usize> {
+        let known = |name: &str| self.graph.inputs().iter().any(|id| self.graph.get(*id).name == name);
+        if let Some((name, _)) = inputs.iter().find(|(name, _)| !known(name)) {
+            return Err(Error::option("inputs", format!("the model has no input '{name}'")));
+        }
         let mut batch = 1;
         for id in self.graph.inputs() {
             let vertex = self.graph.get(*id);

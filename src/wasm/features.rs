@@ -73,11 +73,11 @@ impl WasmFeatures {
         Self { set: Arc::clone(&self.set) }
     }
 
-    /// Fills one row.
-    pub fn set(&mut self, index: usize, label: usize, id: &str, features: &[f32]) -> JsResult<()> {
+    /// Fills one row: its label, or a target of any distribution; a negative group is none.
+    pub fn set(&mut self, index: usize, target: &[f32], id: &str, group: i32, features: &[f32]) -> JsResult<()> {
         let set = Arc::get_mut(&mut self.set);
         let set = set.ok_or_else(|| failure(&Error::internal("features are filled before they are used")))?;
-        set.set(index, label, id, features).or_throw()
+        set.set_row(index, target, id, u32::try_from(group).ok(), features).or_throw()
     }
 
     /// `FeaturesInfo` of the package.
@@ -97,6 +97,9 @@ impl WasmFeatures {
         })?;
         let labels: Vec<u32> = self.set.row_labels().into_iter().map(|l| l as u32).collect();
         super::convert::set(&object, "rowLabels", &js_sys::Uint32Array::from(labels.as_slice()).into());
+        let group = |group: &Option<u32>| group.and_then(|g| i32::try_from(g).ok()).unwrap_or(-1);
+        let groups: Vec<i32> = self.set.groups().iter().map(group).collect();
+        super::convert::set(&object, "rowGroups", &js_sys::Int32Array::from(groups.as_slice()).into());
         Ok(object)
     }
 

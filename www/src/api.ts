@@ -232,7 +232,7 @@ export interface FeatureSet {
   /** Hash of frozen weights + boundary + preprocessing. A helper of another trunk rejects the set with 'stale-features'. */
   readonly trunkKey: string;
   toTensors(): Promise<Record<string, Tensor>>;
-  /** Two new sets. Stratified by default: each class is split on its own. */
+  /** Two new sets. Stratified by default: each class is split on its own; groups stay together. */
   split(fraction: number, options?: { seed?: number; stratified?: boolean }): [FeatureSet, FeatureSet];
   /** safetensors bytes. */
   save(): Promise<Uint8Array>;
@@ -245,14 +245,20 @@ export interface FeatureSet {
 export type ImageInput = Blob | Uint8Array | ImageBitmap | ImageData | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement | HTMLVideoElement
   | { data: Uint8Array | Uint8ClampedArray; width: number; height: number; channels?: 1 | 3 | 4 };
 export interface Sample {
-  image: ImageInput; label: string;
+  image: ImageInput;
+  /**
+   * The class; the names of several classes, each with target 1 (for an output with the loss 'xent'); or a number from 0 up for each of
+   * `DatasetOptions.labels`, such as probabilities. Where one class is needed (counts, splits, balancing, accuracy), the largest entry
+   * counts, the first of equal ones.
+   */
+  label: string | readonly string[] | readonly number[];
   /** Samples of one group never end up on both sides of a split. */
   group?: string;
   /** Names the image in `rejected` and `mistakes`. Default: the path or name of a File, else its position. */
   id?: string;
 }
 export interface DatasetOptions {
-  /** All classes, in this order. Default: the distinct labels, sorted. */
+  /** All classes, in this order. Default: the distinct labels, sorted. Needed where labels are numbers. */
   labels?: readonly string[];
   onProgress?(p: Progress): void; signal?: AbortSignal;
 }

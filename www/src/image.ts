@@ -17,6 +17,7 @@ export async function toWireImage(image: ImageInput): Promise<{ image: WireImage
 function copyPixels(image: { data: Uint8Array | Uint8ClampedArray; width: number; height: number; channels?: number }): Pixels {
   const { data, width, height } = image;
   const channels = image.channels ?? data.length / (width * height);
+  if (!ArrayBuffer.isView(data) || data.BYTES_PER_ELEMENT !== 1) throw new RegraftError('bad-image', 'its pixels are no array of bytes');
   const valid = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0
     && [1, 3, 4].includes(channels) && data.length === width * height * channels;
   if (!valid) {

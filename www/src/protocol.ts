@@ -32,8 +32,13 @@ export type WireSource =
 /** What the page knows about a model: its handle, and everything that is read without waiting. */
 export interface ModelState { model: number; info: ModelInfo; summary: string; reinitialized: string[]; boundary: string[] }
 
-/** Samples `indices` of the images of a store, with the label of each. */
-export interface SampleRef { store: number; indices: Uint32Array; labels: readonly string[]; labelOf: Uint32Array }
+/**
+ * Samples `indices` of the images of a store. Of each: the position of its label, its group (-1: none) and, where any has another
+ * target than one class, `targets`: samples × labels.
+ */
+export interface SampleRef {
+  store: number; indices: Uint32Array; labels: readonly string[]; labelOf: Uint32Array; groupOf: Int32Array; targets: Float32Array | undefined;
+}
 
 /** Data to train or measure on: images, or features made before. */
 export type DataRef = { kind: 'samples'; samples: SampleRef } | { kind: 'features'; features: number };

@@ -58,13 +58,13 @@ export interface FeatureTensor { name: string; shape: number[] }
 
 export interface FeaturesInfo {
   count: number; labels: string[]; tensors: (FeatureTensor & { dtype: 'f32' | 'f16' })[]; trunkKey: string; ids: string[];
-  /** Label index of each row. */
-  rowLabels: Uint32Array;
+  /** Label index of each row, and its group: -1 = none. */
+  rowLabels: Uint32Array; rowGroups: Int32Array;
 }
 /** Features of labelled samples. */
 export interface WasmFeatures extends Freed {
-  /** Each index is set once, in any order. */
-  set(index: number, label: number, id: string, features: Float32Array): void;
+  /** Each index is set once, in any order. `target`: one entry a label; `group`: -1 = none. */
+  set(index: number, target: Float32Array, id: string, group: number, features: Float32Array): void;
   info(): FeaturesInfo;
   toTensors(): Record<string, Tensor>;
   /** Some rows, copied, in this order. */

@@ -40,15 +40,16 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
   const unused = (): never => { throw new Error('not in the fake'); };
 
   const features = (info: FeaturesInfo, rows: Float32Array[]): WasmFeatures => counted<WasmFeatures>({
-    set(index: number, label: number, id: string, row: Float32Array) {
-      info.rowLabels[index] = label;
+    set(index: number, target: Float32Array, id: string, group: number, row: Float32Array) {
+      info.rowLabels[index] = target.indexOf(Math.max(...target));
+      info.rowGroups[index] = group;
       info.ids[index] = id;
       rows[index] = row;
     },
     info: () => info,
     toTensors: () => ({ trunk: { dtype: 'f32' as const, shape: [rows.length, 2], data: Float32Array.from(rows.flatMap((row) => [...row])) } }),
     select: (picked: Uint32Array) => features(
-      { ...info, count: picked.length, ids: Array.from(picked, (at) => info.ids[at]!), rowLabels: picked.map((at) => info.rowLabels[at]!) },
+      { ...info, count: picked.length, ids: Array.from(picked, (at) => info.ids[at]!), rowLabels: picked.map((at) => info.rowLabels[at]!), rowGroups: Int32Array.from(picked, (at) => info.rowGroups[at]!) },
       Array.from(picked, (at) => rows[at]!)),
     save: () => new Uint8Array([1, 2, 3]),
     share: () => features(info, rows),
@@ -105,7 +106,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
     },
     WasmFeatures: {
       create: (tensors, { count, labels, trunkKey, dtype }) => features(
-        { count, labels: [...labels], trunkKey, tensors: tensors.map((it) => ({ ...it, dtype })), ids: [], rowLabels: new Uint32Array(count) }, []),
+        { count, labels: [...labels], trunkKey, tensors: tensors.map((it) => ({ ...it, dtype })), ids: [], rowLabels: new Uint32Array(count), rowGroups: new Int32Array(count) }, []),
       load: unused,
     },
     WasmTrainer: {

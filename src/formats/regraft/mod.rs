@@ -1,7 +1,9 @@
 //! The project's own format: a safetensors file with the parameters, whose metadata holds the graph.
 //!
-//! Metadata keys: `regraft.version` (`1`), `regraft.graph` (JSON, see [`Document`]), and whatever the caller adds. Weights are in
-//! canonical layout: convolutions `[kh, kw, c/groups, m]`, depthwise `[kh, kw, c]`, dense `[k, n]`.
+//! Metadata keys: `regraft.version` (`1`), `regraft.graph` (JSON, see [`Document`]), `regraft.sha256` (see `seal.rs`; not in every
+//! file), and whatever the caller adds. Weights are in canonical layout: convolutions `[kh, kw, c/groups, m]`, depthwise `[kh, kw, c]`, dense `[k, n]`.
+
+mod seal;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,6 +77,23 @@ fn only_networks<'a>(vertices: impl Iterator<Item = (&'a str, &'a Op)>) -> Resul
     let foreign: Vec<_> =
         foreign.map(|(name, op)| UnsupportedOp { op: op.name().into(), vertex: name.into() }).collect();
     if foreign.is_empty() { Ok(()) } else { Err(Error::UnsupportedOp(foreign)) }
+}
+
+/// Like [`write`], with a digest of the whole file that [`check`] compares.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_sealed(graph: &Graph, metadata: &BTreeMap<String, String>, dtype: FloatType) -> Result<Vec<u8>> {
+    let mut metadata = metadata.clone();
+    seal::reserve(&mut metadata);
+    let mut bytes = write(graph, &metadata, dtype)?;
+    seal::seal(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Fails with `integrity` where a file was changed since [`write_sealed`] made it. A file without a digest passes.
+pub fn check(bytes: &[u8]) -> Result<()> {
+    seal::check(bytes)
 }
 
 /// Writes a graph with its weights. `metadata` may not use the keys `regraft.version` and `regraft.graph`.

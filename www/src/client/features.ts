@@ -30,8 +30,8 @@ export class StoredFeatures implements FeatureSet {
   split(fraction: number, options: { seed?: number; stratified?: boolean } = {}): [FeatureSet, FeatureSet] {
     const { seed = 0, stratified = true } = checkOptions(options, { seed: true, stratified: true });
     checkNumber('fraction', fraction, 0, 1);
-    const ungrouped = new Int32Array(this.count).fill(-1);
-    const { train, test } = this.session.wasm.splitIndices(this.info.rowLabels, ungrouped, fraction, seed, stratified);
+    const { rowLabels, rowGroups } = this.info;
+    const { train, test } = this.session.ask((wasm) => wasm.splitIndices(rowLabels, rowGroups, fraction, seed, stratified));
     return [this.select(train), this.select(test)];
   }
 
@@ -52,6 +52,7 @@ export class StoredFeatures implements FeatureSet {
       ...this.info, count: rows.length,
       ids: Array.from(rows, (row) => this.info.ids[row]!),
       rowLabels: Uint32Array.from(rows, (row) => this.info.rowLabels[row]!),
+      rowGroups: Int32Array.from(rows, (row) => this.info.rowGroups[row]!),
     };
     return new StoredFeatures(this.session, { features, info });
   }

@@ -3,7 +3,7 @@ import type { Cut, ModelInfo } from '../wasm-module.js';
 import { dataRef } from './data.js';
 import { StoredDataset } from './dataset.js';
 import type { StoredFeatures } from './features.js';
-import { checkNumber, checkOptions } from './options.js';
+import { badOption, checkOptions } from './options.js';
 import type { Session } from './session.js';
 
 /** A model in the engine worker, and where it is cut. */
@@ -32,7 +32,7 @@ interface Held { train: Dataset | FeatureSet; validation: Dataset | FeatureSet; 
 
 /** Splits a share of the data off; `parts` are to be disposed of afterwards. */
 function holdOut(data: Data, share: number, seed: number | undefined): Held {
-  checkNumber('validation', share, 0, 1);
+  if (!(share > 0 && share < 1)) throw badOption('validation', `a share between 0 and 1, not ${share}`);
   const options = seed === undefined ? {} : { seed };
   if (data instanceof StoredDataset) {
     const { train, test } = data.split(1 - share, options);

@@ -1,4 +1,5 @@
 import { Channel } from '../channel.js';
+import { toRegraftError } from '../errors.js';
 import type { EngineService, PageService } from '../protocol.js';
 import type { WasmModule } from '../wasm-module.js';
 
@@ -7,13 +8,18 @@ type Release = 'releaseModel' | 'releaseFeatures' | 'releaseStore';
 
 /** What every proxy of one engine shares: the way to its worker, and the handles behind forgotten objects. */
 export class Session {
-  /** Splits are answered at once, from this thread's own instance. */
-  readonly wasm: WasmModule;
   private readonly forgotten = new FinalizationRegistry<{ method: Release; handle: number }>(({ method, handle }) => this.release(method, handle));
   private nextHandle = 0;
 
-  constructor(readonly channel: Channel<EngineService, PageService>, readonly threads: number, wasm: WasmModule) {
-    this.wasm = wasm;
+  constructor(readonly channel: Channel<EngineService, PageService>, readonly threads: number, private readonly wasm: WasmModule) {}
+
+  /** Asks this thread's own instance, which answers at once: for splits. */
+  ask<R>(question: (wasm: WasmModule) => R): R {
+    try {
+      return question(this.wasm);
+    } catch (error) {
+      throw toRegraftError(error);
+    }
   }
 
   /** Lets go of a handle when its proxy is collected without having been disposed. */

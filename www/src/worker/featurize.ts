@@ -3,6 +3,7 @@ import { RegraftError } from '../errors.js';
 import type { SampleRef } from '../protocol.js';
 import type { Cut, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
 import { Meter } from '../meter.js';
+import { targetOf } from './labels.js';
 import type { TrunkPool } from './pool.js';
 import type { Rows, SampleStores } from './samples.js';
 
@@ -26,13 +27,14 @@ export async function featurize(
   context: FeaturizeContext, trunk: Trunk, samples: SampleRef, dtype: 'f32' | 'f16', caller: Caller,
 ): Promise<WasmFeatures> {
   const { wasm, stores } = context;
-  const { indices, labels, labelOf } = samples;
+  const { indices, labels, groupOf } = samples;
   const trunkKey = trunk.model.trunkKey(trunk.at);
   const rows = stores.rows(samples, trunkKey);
   await addMissing(context, trunk, trunkKey, samples, rows, caller);
 
   const features = wasm.WasmFeatures.create(rows.tensors, { count: indices.length, labels, trunkKey, dtype, views: 1 });
-  indices.forEach((index, row) => features.set(row, labelOf[row]!, stores.image(samples, index).id, rows.byImage.get(index)!));
+  indices.forEach((index, row) => (
+    features.set(row, targetOf(samples, row), stores.image(samples, index).id, groupOf[row]!, rows.byImage.get(index)!)));
   return features;
 }
 

@@ -7,7 +7,21 @@ export function withLabelsOf(model: WasmModel, samples: SampleRef): SampleRef {
   const { labels } = model.info();
   const positions = samples.labels.map((label) => labels?.indexOf(label) ?? -1);
   if (!labels || positions.includes(-1)) return samples;
-  return { ...samples, labels, labelOf: samples.labelOf.map((label) => positions[label]!) };
+  const { indices, labelOf, targets } = samples;
+  const moved = targets && new Float32Array(indices.length * labels.length);
+  if (moved) targets.forEach((entry, at) => {
+    const row = Math.floor(at / positions.length);
+    moved[row * labels.length + positions[at % positions.length]!] = entry;
+  });
+  return { ...samples, labels, labelOf: labelOf.map((label) => positions[label]!), targets: moved };
+}
+
+/** The target of a sample: one entry for each label. */
+export function targetOf({ labels, labelOf, targets }: SampleRef, row: number): Float32Array {
+  if (targets) return targets.subarray(row * labels.length, (row + 1) * labels.length);
+  const target = new Float32Array(labels.length);
+  target[labelOf[row]!] = 1;
+  return target;
 }
 
 /** The same, only where both have the same labels. */

@@ -1,22 +1,12 @@
 // The package as built, in Node, on an untrained network and coloured noise.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { createEngine, type Dataset, type Engine, type Model, type Preprocessing, type Sample } from 'regraft';
+import { createEngine, type Dataset, type Engine, type FeatureSet, type Model, type Preprocessing, type Sample } from 'regraft';
+import { random } from './onnx.js';
 
 const COLOURS = { blue: [40, 60, 200], green: [40, 190, 60], red: [200, 50, 40] } as const;
 const SEED = 7;
 const SIZE = 64;
-
-/** Seeded numbers in [0, 1) (Marsaglia's xorshift32). */
-function random(seed: number): () => number {
-  let x = seed;
-  return () => {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    return (x >>> 0) / 2 ** 32;
-  };
-}
 
 /** Noise around a colour, so loud that single pixels do not tell it. */
 function* samples(perClass: number): Generator<Sample> {
@@ -116,17 +106,32 @@ test('edits are applied to a copy', async () => {
   await assert.rejects(model.transferLearning().setFeatureExtractor('nowhere').build(), { code: 'unknown-vertex', vertex: 'nowhere' });
 });
 
-test('bad input is refused with the right code, and the engine works on', async () => {
-  const onnx = Object.values((await (await head(engine)).export('onnx')).files)[0]!;
-  await assert.rejects(engine.load(onnx.slice(0, onnx.length / 2)), { code: 'format' });
-  await assert.rejects(engine.load(new File([Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10)], 'model.onnx')), { code: 'format' });
-  await assert.rejects(engine.load(new Uint8Array(0)), { code: 'format' });
-  await assert.rejects(engine.load(new URL('nowhere.onnx', import.meta.url)), { code: 'network' });
+/** Names of the rows, as the saved file has them (safetensors: the length of a JSON header, the header, the tensors). */
+async function idsIn(features: FeatureSet): Promise<string[]> {
+  const bytes = await features.save();
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  const { __metadata__: metadata } = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  return JSON.parse(metadata['regraft.ids']);
+}
+
+test('groups stay on one side of every split of features, whether made, saved or held out', async () => {
+  const grouped = [...samples(8)].map((sample, at) => ({ ...sample, group: `series ${Math.floor(at / 4)}` }));
+  const groupOf = new Map(grouped.map(({ id, group }) => [id, group]));
   const model = await head(engine);
-  await assert.rejects(model.predict({ data: new Uint8Array(0), width: 0, height: 0 }), { code: 'bad-image' });
-  await assert.rejects(model.transferLearning().setLabels(['just one']).build(), { code: 'bad-option' });
-  await assert.rejects(model.classifier({ labels: [] }), { code: 'bad-option' });
-  await assert.rejects(model.fit(data, { batchSize: 0 }), { code: 'bad-option' });
-  await assert.rejects(model.fit(data, { updater: { type: 'sgd', learningRate: -1 } }), { code: 'bad-option' });
-  assert.equal((await model.predict([...samples(1)][0]!.image)).length, 3);
+  const helper = model.transferLearningHelper();
+  const features = await helper.featurize(await engine.dataset(grouped));
+  const loaded = await engine.loadFeatures(await features.save());
+  for (const set of [features, loaded]) {
+    const [train, rest] = set.split(0.5, { seed: SEED });
+    const [half] = train.split(0.5, { seed: SEED });
+    for (const [part, whole] of [[train, 24], [rest, 24], [half, train.count]] as const) {
+      const counts = new Map<string, number>();
+      for (const id of await idsIn(part)) counts.set(groupOf.get(id)!, (counts.get(groupOf.get(id)!) ?? 0) + 1);
+      assert.deepEqual([...counts.values()], [...counts].map(() => 4), 'whole groups');
+      assert.ok(part.count > 0 && part.count < whole);
+    }
+  }
+  // Series of four cannot be cut at a tenth: one is held out as a whole.
+  const history = await helper.fitFeaturized(features, { epochs: 1, batchSize: 1, shuffle: false, validation: 0.1, seed: SEED });
+  assert.equal(history.iterations.length, 20);
 });

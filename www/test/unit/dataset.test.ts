@@ -18,7 +18,20 @@ test('labels that are given keep their order, and are all there are', () => with
   assert.deepEqual([data.labels, data.counts], [['dog', 'cat'], { dog: 1, cat: 0 }]);
   await assert.rejects(engine.dataset([sample], { labels: ['cat'] }), { code: 'bad-option', message: /dog/ });
   await assert.rejects(engine.dataset([sample], { labels: ['dog', 'dog'] }), { code: 'bad-option' });
-  await assert.rejects(engine.dataset([{ ...sample, label: ['dog'] as never }]), { code: 'bad-option' });
+  await assert.rejects(engine.dataset([{ ...sample, label: 7 as never }]), { code: 'bad-option' });
+}));
+
+test('a label may be several classes, or a number for each', () => withEngine(async (engine) => {
+  const labels = ['cat', 'dog', 'owl'];
+  const data = await engine.dataset([
+    { image: image('a'), label: ['dog', 'cat'] }, { image: image('b'), label: [0.1, 0.2, 0.7] }, { image: image('c'), label: 'dog' },
+  ], { labels });
+  assert.deepEqual(data.counts, { cat: 1, dog: 1, owl: 1 }, 'the largest entry counts, the first of equal ones');
+  assert.deepEqual((await engine.dataset([{ image: image('a'), label: ['owl', 'ant'] }])).labels, ['ant', 'owl']);
+  for (const label of [[], ['fox'], [1, 2], [1, -1, 0], [NaN, 0, 0], ['dog', 1 as never]]) {
+    await assert.rejects(engine.dataset([{ image: image('a'), label }], { labels }), { code: 'bad-option' }, JSON.stringify(label));
+  }
+  await assert.rejects(engine.dataset([{ image: image('a'), label: [1, 0] }]), { code: 'bad-option' }, 'numbers of unnamed classes');
 }));
 
 test('undecodable images are listed in order, by id, file name or position', () => withEngine(async (engine) => {
