@@ -78,11 +78,11 @@ fn decode(path: &Path) -> image::RgbaImage {
 
 /// Trains a head with all defaults; returns the model and the rows it has not seen.
 fn trained(model: &Model, all: &FeatureSet, seed: u64) -> Result<(Model, Vec<usize>)> {
-    let train = balanced(&all.row_labels(), Some(PER_CLASS), seed)?;
+    let train = balanced(&all.image_labels(), Some(PER_CLASS), seed)?;
     let test = (0..all.count()).filter(|row| !train.contains(row)).collect();
     let options = model.fit_options(FitOptions { seed: Some(seed), ..FitOptions::default() });
     let tail = model.split(None)?.tail;
-    let mut trainer = Trainer::new(&tail, Arc::new(all.subset(&train)), None, options, None)?;
+    let mut trainer = Trainer::new(&tail, Arc::new(all.select(&train)?), None, options, None)?;
     while !trainer.step()?.finished {}
     assert_eq!(trainer.history(StoppedBy::Epochs).epochs.len(), FitOptions::default().epochs as usize);
     let mut model = model.clone();
@@ -99,7 +99,7 @@ fn ten_photos_a_class_are_enough() -> Result<()> {
     let mut accuracies = Vec::new();
     for seed in 0..SPLITS {
         let (model, test) = trained(&base, &all, seed)?;
-        let evaluation = model.evaluate(&all.subset(&test), None, None)?;
+        let evaluation = model.evaluate(&all.select(&test)?, None, None)?;
         println!("seed {seed}: accuracy {:.4} on {} photos", evaluation.accuracy, test.len());
         accuracies.push(evaluation.accuracy);
     }

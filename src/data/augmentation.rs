@@ -8,6 +8,7 @@ mod mix;
 mod render;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use super::preprocessing::Size;
 use super::rng::{Rng, Stream};
 use crate::error::{Error, Result};
 pub use mix::{Mix, Patch};
+pub use views::Views;
 
 /// How images are varied in training. Serialises to `Augmentation` of the JavaScript API; 0 and `false`, the defaults,
 /// switch an option off.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use half::f16;
 
+use super::rng::{Rng, Stream};
 use super::split;
 use crate::error::{Error, Result};
 use crate::formats::safetensors::FloatType;
@@ -167,7 +168,12 @@ impl FeatureSet {
         &self.groups
     }
 
-    /// Views of each image.
+    /// Number of images: rows are those of the first image's views, then of the second's, and so on.
+    pub fn images(&self) -> usize {
+        self.count() / self.views
+    }
+
+    /// Views of each image, the plain one (view 0) included.
     pub fn views(&self) -> usize {
         self.views
     }
@@ -217,8 +223,44 @@ impl FeatureSet {
         Err(Error::StaleFeatures { expected: expected.to_owned(), found: self.trunk_key.clone() })
     }
 
-    /// The given rows as a set of their own, with one view an image: those that belong together need not be among them.
-    pub fn subset(&self, rows: &[usize]) -> Self {
+    /// The rows of the plain views, image by image: what validation and evaluation look at.
+    pub fn plain_rows(&self) -> Vec<usize> {
+        (0..self.count()).step_by(self.views).collect()
+    }
+
+    /// The rows of an epoch: every image once, in order, in a view drawn anew for each epoch, the plain one as likely as any.
+    /// An epoch is as long as without augmentation, and its draw needs no other epoch's.
+    pub fn epoch_rows(&self, seed: u64, epoch: u64) -> Vec<usize> {
+        let mut rng = Rng::for_item(seed, Stream::View, epoch);
+        self.plain_rows().into_iter().map(|row| row + rng.below(self.views)).collect()
+    }
+
+    /// Whether views were mixed from two images: a target differs from that of the same image's plain view.
+    pub fn is_mixed(&self) -> bool {
+        let classes = self.labels.len();
+        let differs = |image: &[f32]| image.chunks_exact(classes).any(|target| *target != image[..classes]);
+        self.targets.chunks_exact(classes * self.views).any(differs)
+    }
+
+    /// The given images as a set of their own, with all their views.
+    ///
+    /// # Errors
+    /// `bad-option` for an image that is not there, and for a part of a mixed set: its views show images of other parts.
+    pub fn select(&self, images: &[usize]) -> Result<Self> {
+        if images.iter().any(|image| *image >= self.images()) {
+            return Err(Error::option("features", format!("an image beyond the {} of the set", self.images())));
+        }
+        let distinct: BTreeSet<&usize> = images.iter().collect();
+        if distinct.len() < self.images() && self.is_mixed() {
+            let reason = "views are mixed from two images each; split the images before they are featurized";
+            return Err(Error::option("features", reason));
+        }
+        let rows = images.iter().flat_map(|image| image * self.views..(image + 1) * self.views);
+        Ok(Self { views: self.views, ..self.subset(&rows.collect::<Vec<_>>()) })
+    }
+
+    /// The given rows, with one view an image.
+    fn subset(&self, rows: &[usize]) -> Self {
         let classes = self.labels.len();
         let pick = |tensor: usize| {
             let len = self.tensors[tensor].shape.len();
@@ -239,24 +281,26 @@ impl FeatureSet {
         }
     }
 
-    /// Largest entry of each row's target.
-    pub fn row_labels(&self) -> Vec<usize> {
+    /// Largest entry of the target of each image's plain view.
+    pub fn image_labels(&self) -> Vec<usize> {
         let classes = self.labels.len();
         let label = |row: &[f32]| (1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-        self.targets.chunks_exact(classes).map(label).collect()
+        self.targets.chunks_exact(classes).step_by(self.views).map(label).collect()
+    }
+
+    /// Group of each image.
+    pub fn image_groups(&self) -> Vec<Option<u32>> {
+        self.groups.iter().step_by(self.views).copied().collect()
     }
 
     /// Two sets, the first with about `fraction` of the images; see [`split`]. The views of an image stay together, and
-    /// an image's label is the largest entry of its first view's target.
+    /// an image's label is the largest entry of its plain view's target.
+    ///
+    /// # Errors
+    /// As [`split`] and [`FeatureSet::select`].
     pub fn split(&self, fraction: f64, seed: u64, stratified: bool) -> Result<(Self, Self)> {
-        let labels: Vec<usize> = self.row_labels().into_iter().step_by(self.views).collect();
-        let groups: Vec<_> = self.groups.iter().step_by(self.views).copied().collect();
-        let sides = split(&labels, &groups, fraction, stratified, seed)?;
-        let side = |images: &[usize]| {
-            let rows = images.iter().flat_map(|image| image * self.views..(image + 1) * self.views);
-            self.subset(&rows.collect::<Vec<_>>()).with_views(self.views)
-        };
-        Ok((side(&sides.train)?, side(&sides.test)?))
+        let sides = split(&self.image_labels(), &self.image_groups(), fraction, stratified, seed)?;
+        Ok((self.select(&sides.train)?, self.select(&sides.test)?))
     }
 }
 

@@ -7,7 +7,7 @@ mod preprocessing;
 mod rng;
 mod split;
 
-pub use augmentation::{Augmentation, Colour, Geometry, Mix, Patch, View};
+pub use augmentation::{Augmentation, Colour, Geometry, Mix, Patch, View, Views};
 pub use features::{FeatureSet, FeatureTensor};
 pub use image::Image;
 pub use preprocessing::{ChannelOrder, Fit, Preprocessing, PreprocessingPatch, Resample, Size};

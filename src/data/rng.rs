@@ -17,6 +17,8 @@ pub enum Stream {
     Augmentation = 4,
     /// Inputs on which an export is compared with its model.
     Verify = 5,
+    /// Which view of each image an epoch trains on.
+    View = 6,
 }
 
 /// The only source of randomness: ChaCha with 8 rounds, so any position of any stream is reachable at once, and

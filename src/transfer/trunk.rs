@@ -1,7 +1,7 @@
 //! The frozen part on its own: pixels in, boundary values out, one image at a time.
 
 use crate::backend::Session;
-use crate::data::{Image, Preprocessing};
+use crate::data::{Image, Preprocessing, Views};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ops::Layout;
@@ -39,6 +39,27 @@ impl Trunk {
     /// Resizes, normalises and runs one image. Returns all boundary values, one after the other.
     pub fn featurize(&mut self, image: Image<'_>) -> Result<Vec<f32>> {
         self.preprocessing.preprocess(image, &mut self.nhwc)?;
+        self.run()
+    }
+
+    /// Like [`Trunk::featurize`] for a view of sample `index`; `partner` is the image it is mixed with, if it is. View 0 gives
+    /// what [`Trunk::featurize`] gives.
+    ///
+    /// # Errors
+    /// As [`Views::render`].
+    pub fn featurize_view(
+        &mut self,
+        views: &Views,
+        (index, view): (usize, usize),
+        image: Image<'_>,
+        partner: Option<Image<'_>>,
+    ) -> Result<Vec<f32>> {
+        views.render(&self.preprocessing, (index, view), image, partner, &mut self.nhwc)?;
+        self.run()
+    }
+
+    /// Runs on the preprocessed pixels.
+    fn run(&mut self) -> Result<Vec<f32>> {
         let pixels = match self.layout {
             Layout::Nhwc => &self.nhwc,
             Layout::Nchw => {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Map, Object, Reflect, Uint8Array};
+use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Map, Object, Reflect, Uint8Array, Uint8ClampedArray};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 
+use crate::data::Image;
 use crate::error::Error;
 use crate::tensor::{Data, Tensor};
 
@@ -118,4 +119,30 @@ pub(super) fn tensors_from_js(object: &Object) -> JsResult<Vec<(String, Tensor)>
 /// Setting a property of an object we just made cannot fail.
 pub(super) fn set(object: &JsValue, key: &str, value: &JsValue) {
     let _ = Reflect::set(object, &key.into(), value);
+}
+
+/// Decoded pixels of a JavaScript object `{ data, width, height, channels }`.
+pub(super) struct Pixels {
+    data: Vec<u8>,
+    width: u32,
+    height: u32,
+    channels: u8,
+}
+
+impl Pixels {
+    pub(super) fn from_js(object: &JsValue) -> JsResult<Self> {
+        let get = |name: &str| Reflect::get(object, &name.into());
+        let data = get("data")?;
+        let bytes = data.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec);
+        let bytes = bytes.or_else(|| data.dyn_ref::<Uint8ClampedArray>().map(Uint8ClampedArray::to_vec));
+        let data = bytes.ok_or_else(|| failure(&Error::BadImage { reason: "its data are no bytes".into() }))?;
+        // What is no number, or too large a one, gives an image of no such size.
+        let number = |name: &str| get(name).map(|value| value.as_f64().unwrap_or(0.0) as u32);
+        let channels = u8::try_from(number("channels")?).unwrap_or(0);
+        Ok(Self { data, width: number("width")?, height: number("height")?, channels })
+    }
+
+    pub(super) fn image(&self) -> JsResult<Image<'_>> {
+        Image::new(&self.data, self.width, self.height, self.channels).or_throw()
+    }
 }

@@ -28,6 +28,12 @@ struct Options {
     labels: Vec<String>,
     trunk_key: String,
     dtype: String,
+    #[serde(default = "one")]
+    views: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 #[derive(Serialize)]
@@ -44,12 +50,13 @@ struct Info<'a> {
     labels: &'a [String],
     tensors: Vec<TensorInfo<'a>>,
     trunk_key: &'a str,
-    ids: &'a [String],
+    views: usize,
+    ids: Vec<&'a str>,
 }
 
 #[wasm_bindgen]
 impl WasmFeatures {
-    /// Room for `count` rows.
+    /// Room for `count` images of `views` views each: row `image · views + view`, view 0 being the plain image.
     pub fn create(tensors: JsValue, options: JsValue) -> JsResult<WasmFeatures> {
         let tensors: Vec<TensorShape> = from_js(tensors, "tensors")?;
         let options: Options = from_js(options, "featurize")?;
@@ -59,8 +66,10 @@ impl WasmFeatures {
             other => return Err(failure(&Error::option("dtype", format!("f32 or f16, not {other}")))),
         };
         let tensors = tensors.into_iter().map(|t| FeatureTensor { name: t.name, shape: t.shape.into() }).collect();
-        let set = FeatureSet::new(tensors, options.count, options.labels, options.trunk_key, dtype).or_throw()?;
-        Ok(Self { set: Arc::new(set) })
+        let too_many = || failure(&Error::option("views", "too many rows"));
+        let rows = options.count.checked_mul(options.views).ok_or_else(too_many)?;
+        let set = FeatureSet::new(tensors, rows, options.labels, options.trunk_key, dtype).or_throw()?;
+        Ok(Self { set: Arc::new(set.with_views(options.views).or_throw()?) })
     }
 
     /// Reads what `save` wrote.
@@ -80,7 +89,7 @@ impl WasmFeatures {
         set.set_row(index, target, id, u32::try_from(group).ok(), features).or_throw()
     }
 
-    /// `FeaturesInfo` of the package.
+    /// `FeaturesInfo` of the package; what is listed is listed by image.
     pub fn info(&self) -> JsResult<JsValue> {
         let dtype = match self.set.dtype() {
             FloatType::F32 => "f32",
@@ -89,13 +98,14 @@ impl WasmFeatures {
         let tensor = |t: &'_ FeatureTensor| (t.name.clone(), t.shape.to_vec());
         let shapes: Vec<(String, Vec<usize>)> = self.set.tensors().iter().map(tensor).collect();
         let object = to_js(&Info {
-            count: self.set.count(),
+            count: self.set.images(),
             labels: self.set.labels(),
             tensors: shapes.iter().map(|(name, shape)| TensorInfo { name, shape, dtype }).collect(),
             trunk_key: self.set.trunk_key(),
-            ids: self.set.ids(),
+            views: self.set.views(),
+            ids: self.set.ids().iter().step_by(self.set.views()).map(String::as_str).collect(),
         })?;
-        let labels: Vec<u32> = self.set.row_labels().into_iter().map(|l| l as u32).collect();
+        let labels: Vec<u32> = self.set.image_labels().into_iter().map(|l| l as u32).collect();
         super::convert::set(&object, "rowLabels", &js_sys::Uint32Array::from(labels.as_slice()).into());
         let group = |group: &Option<u32>| group.and_then(|g| i32::try_from(g).ok()).unwrap_or(-1);
         let groups: Vec<i32> = self.set.groups().iter().map(group).collect();
@@ -115,13 +125,10 @@ impl WasmFeatures {
         Ok(tensors_to_js(&all))
     }
 
-    /// Some rows, copied, in this order.
-    pub fn select(&self, rows: &[u32]) -> JsResult<WasmFeatures> {
-        let rows: Vec<usize> = rows.iter().map(|r| *r as usize).collect();
-        if rows.iter().any(|r| *r >= self.set.count()) {
-            return Err(failure(&Error::option("rows", format!("the set has {} rows", self.set.count()))));
-        }
-        Ok(Self { set: Arc::new(self.set.subset(&rows)) })
+    /// Some images with all their views, copied, in this order.
+    pub fn select(&self, images: &[u32]) -> JsResult<WasmFeatures> {
+        let images: Vec<usize> = images.iter().map(|i| *i as usize).collect();
+        Ok(Self { set: Arc::new(self.set.select(&images).or_throw()?) })
     }
 
     /// safetensors bytes.

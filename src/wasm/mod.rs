@@ -13,7 +13,7 @@ pub use features::WasmFeatures;
 pub use model::WasmModel;
 pub use split::{balanced_indices, fold_indices, split_indices};
 pub use trainer::WasmTrainer;
-pub use trunk::WasmTrunk;
+pub use trunk::{WasmTrunk, WasmViews};
 
 use js_sys::{Object, WebAssembly};
 use wasm_bindgen::JsCast;

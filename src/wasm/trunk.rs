@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{JsResult, OrThrow, to_js};
-use crate::data::Image;
+use super::convert::{JsResult, OrThrow, Pixels, from_js, to_js};
+use crate::data::{Augmentation, Image, Size, Views};
 use crate::transfer::{LoadOptions, Model, Trunk};
 
 /// The frozen part in a pool worker.
@@ -40,5 +40,56 @@ impl WasmTrunk {
     pub fn featurize(&mut self, pixels: &[u8], width: u32, height: u32, channels: u8) -> JsResult<Vec<f32>> {
         let image = Image::new(pixels, width, height, channels).or_throw()?;
         self.trunk.featurize(image).or_throw()
+    }
+
+    /// Like `featurize` for view `view` of sample `index`. `image` and `partner` are `{ data, width, height, channels }`; the
+    /// partner is the sample that `views.partner(index, view)` names, if it names one.
+    #[wasm_bindgen(js_name = featurizeView)]
+    pub fn featurize_view(
+        &mut self,
+        views: &WasmViews,
+        index: usize,
+        view: usize,
+        image: &JsValue,
+        partner: &JsValue,
+    ) -> JsResult<Vec<f32>> {
+        let image = Pixels::from_js(image)?;
+        let partner = if partner.is_undefined() { None } else { Some(Pixels::from_js(partner)?) };
+        let partner = partner.as_ref().map(Pixels::image).transpose()?;
+        self.trunk.featurize_view(&views.views, (index, view), image.image()?, partner).or_throw()
+    }
+}
+
+/// The augmented views of a data set's images. Any worker that makes one of the same values gets the same views.
+#[wasm_bindgen]
+pub struct WasmViews {
+    views: Views,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ViewOptions {
+    seed: u64,
+    count: usize,
+    size: Size,
+}
+
+#[wasm_bindgen]
+impl WasmViews {
+    /// `options`: `{ seed, count, size }`, the number of samples and the size of the preprocessing.
+    pub fn create(augmentation: JsValue, options: JsValue) -> JsResult<WasmViews> {
+        let augmentation: Augmentation = from_js(augmentation, "augmentation")?;
+        let ViewOptions { seed, count, size } = from_js(options, "augmentation")?;
+        Ok(Self { views: Views::new(augmentation, seed, count, size).or_throw()? })
+    }
+
+    /// The sample that a view is mixed with, if it is.
+    pub fn partner(&self, index: usize, view: usize) -> Option<usize> {
+        self.views.mix(index, view).map(|mix| mix.partner)
+    }
+
+    /// The target of a view, from its sample's own and its partner's.
+    pub fn target(&self, index: usize, view: usize, own: &[f32], partner: &[f32]) -> Vec<f32> {
+        self.views.mix(index, view).map_or_else(|| own.to_vec(), |mix| mix.target(own, partner))
     }
 }

@@ -106,6 +106,43 @@ fn splits_keep_views_and_groups_together() {
 }
 
 #[test]
+fn epochs_take_each_image_once_in_a_view_of_its_own() {
+    let set = filled(FloatType::F32).with_views(4).expect("divides");
+    assert_eq!((set.images(), set.plain_rows()), (6, vec![0, 4, 8, 12, 16, 20]));
+    assert_eq!(set.epoch_rows(5, 3), set.epoch_rows(5, 3));
+    assert_ne!(set.epoch_rows(5, 3), set.epoch_rows(6, 3));
+    let mut seen = [0; COUNT];
+    const EPOCHS: u64 = 2000;
+    for epoch in 0..EPOCHS {
+        let rows = set.epoch_rows(5, epoch);
+        let images: Vec<usize> = rows.iter().map(|row| row / 4).collect();
+        assert_eq!(images, [0, 1, 2, 3, 4, 5]);
+        rows.into_iter().for_each(|row| seen[row] += 1);
+    }
+    // A quarter of 2000, ± five standard deviations.
+    assert!(seen.iter().all(|count| (403..597).contains(count)), "{seen:?}");
+    let plain = filled(FloatType::F32);
+    assert_eq!(plain.epoch_rows(5, 3), plain.plain_rows());
+}
+
+#[test]
+fn images_are_selected_with_their_views() {
+    let set = filled(FloatType::F32).with_views(2).expect("divides");
+    let some = set.select(&[7, 0]).expect("there");
+    assert_eq!((some.images(), some.views()), (2, 2));
+    assert_eq!(some.ids(), ["image 14", "image 15", "image 0", "image 1"]);
+    assert_eq!(some.image_labels(), [1, 0]);
+    assert_eq!(some.image_groups(), [None, Some(7)]);
+    assert_eq!(set.select(&[12]).map_err(|e| e.code()), Err("bad-option"));
+    // Targets of `row` change with every second row: with four views, a view's target is not its image's.
+    let mixed = filled(FloatType::F32).with_views(4).expect("divides");
+    assert!(mixed.is_mixed() && !set.is_mixed());
+    assert_eq!(mixed.select(&[1]).map_err(|e| e.code()), Err("bad-option"));
+    assert!(mixed.split(0.5, 0, true).is_err());
+    assert!(mixed.select(&[5, 4, 3, 2, 1, 0]).is_ok());
+}
+
+#[test]
 fn rows_that_do_not_fit_are_refused() {
     let mut set = empty(FloatType::F32);
     let values = [0.0; 11];
