@@ -148,45 +148,143 @@ export interface Model {
 
 // ------------------------------------------------------------------ transfer learning
 
-export type Activation = 'identity' | 'relu' | 'relu6' | 'sigmoid' | 'softmax';
-/** Two names of the cross-entropy with class probabilities. */
-export type Loss = 'negativeloglikelihood' | 'mcxent';
-/** How new weights are drawn, by Deeplearning4j's names. */
+/**
+ * Functions of a layer's result. leakyrelu: slope 0.01 below 0; elu: α 1; gelu: exact, with the error function; hardsigmoid: x / 6 + ½ in
+ * [0, 1]; hardtanh: x in [−1, 1]; softmax: over the last dimension; swish: x · sigmoid(x); hardswish: x · hardsigmoid(x).
+ */
+export type Activation =
+  | 'identity' | 'relu' | 'relu6' | 'leakyrelu' | 'elu' | 'selu' | 'gelu' | 'sigmoid' | 'hardsigmoid' | 'tanh' | 'hardtanh'
+  | 'softmax' | 'softplus' | 'softsign' | 'swish' | 'hardswish' | 'mish';
+/**
+ * What training makes small; the mean over the images of a batch. Of a row of outputs p and targets t: negativeloglikelihood and mcxent
+ * (two names) and sparse_mcxent (for labels that are one class each): −Σ t ln p; xent: −Σ (t ln p + (1 − t) ln(1 − p)), for several
+ * classes at once; mse, mae: means over the columns; hinge, squared_hinge: targets 0 and 1 count as −1 and 1; kl_divergence: Σ t ln(t / p);
+ * poisson: Σ (p − t ln p); cosine_proximity: −cos(p, t).
+ */
+export type Loss =
+  | 'negativeloglikelihood' | 'mcxent' | 'sparse_mcxent' | 'xent' | 'mse' | 'mae' | 'hinge' | 'squared_hinge' | 'kl_divergence' | 'poisson' | 'cosine_proximity';
+/**
+ * How new weights are drawn, by Deeplearning4j's names. With the sizes fanIn and fanOut of the layer: normal and lecun_normal: σ = √(1/fanIn);
+ * uniform: ±√(1/fanIn); xavier: σ = √(2/(fanIn + fanOut)); xavier_uniform: ±√(6/(fanIn + fanOut)); relu: σ = √(2/fanIn);
+ * relu_uniform: ±√(6/fanIn); lecun_uniform: ±√(3/fanIn); identity: 1 where input and output have the same position, for square weights.
+ * truncated_normal is cut at two σ; orthogonal weights have orthogonal rows or columns of length `gain`.
+ */
 export type WeightInit =
-  | 'zero' | 'ones' | 'normal' | 'uniform' | 'xavier' | 'xavier_uniform' | 'relu' | 'relu_uniform' | 'lecun_normal' | 'lecun_uniform';
-/** Defaults: rate 1e-3 (nesterovs 0.1), momentum 0.9, beta1 0.9, beta2 0.999, epsilon 1e-8. */
+  | 'zero' | 'ones' | 'normal' | 'uniform' | 'xavier' | 'xavier_uniform' | 'relu' | 'relu_uniform' | 'lecun_normal' | 'lecun_uniform' | 'identity'
+  | { distribution: 'normal'; mean: number; std: number }
+  | { distribution: 'truncated_normal'; mean: number; std: number }
+  | { distribution: 'uniform'; lower: number; upper: number }
+  | { distribution: 'orthogonal'; gain: number };
+/**
+ * A value as a function of i, the updates (default) or epochs done so far.
+ * step: initial · decayRate^⌊i/step⌋; exponential: initial · gamma^i; inverse: initial / (1 + gamma · i)^power;
+ * poly: initial · (1 − i/max)^power, 0 from max on; sigmoid: initial / (1 + e^(−gamma · (i − step))); cosine: from initial to final
+ * (default 0) in `length`; map: the value of the largest key not above i, there being a key 0; ramp: (i + 1)/length of another schedule
+ * in the first `length` updates, then all of it; cycle: linearly from initial to max and back, the last annealLength of `length` updates
+ * falling by annealDecay each (Smith 2018, "1cycle").
+ */
+export type Schedule =
+  | { type: 'fixed'; value: number }
+  | { type: 'step'; initial: number; decayRate: number; step: number; per?: 'iteration' | 'epoch' }
+  | { type: 'exponential'; initial: number; gamma: number; per?: 'iteration' | 'epoch' }
+  | { type: 'inverse'; initial: number; gamma: number; power: number; per?: 'iteration' | 'epoch' }
+  | { type: 'poly'; initial: number; power: number; max: number; per?: 'iteration' | 'epoch' }
+  | { type: 'sigmoid'; initial: number; gamma: number; step: number; per?: 'iteration' | 'epoch' }
+  | { type: 'cosine'; initial: number; final?: number; length: number; per?: 'iteration' | 'epoch' }
+  | { type: 'map'; values: Record<number, number>; per?: 'iteration' | 'epoch' }
+  | { type: 'ramp'; length: number; then: Schedule }
+  | { type: 'cycle'; initial: number; max: number; length: number; annealLength: number; annealDecay: number };
+export type Rate = number | Schedule;
+/**
+ * Defaults are Deeplearning4j's. learningRate: 1e-3; of nesterovs, adagrad and rmsprop 0.1. momentum 0.9, beta1 0.9, beta2 0.999,
+ * epsilon 1e-8 (adagrad, adadelta 1e-6), rmsprop's decay and adadelta's rho 0.95, adamw's weightDecay 0.01 (decoupled, times the rate).
+ * noop leaves parameters as they are.
+ */
 export type Updater =
-  | { type: 'sgd'; learningRate?: number }
-  | { type: 'nesterovs'; learningRate?: number; momentum?: number }
-  | { type: 'adam'; learningRate?: number; beta1?: number; beta2?: number; epsilon?: number };
+  | { type: 'sgd'; learningRate?: Rate }
+  | { type: 'nesterovs'; learningRate?: Rate; momentum?: Rate }
+  | { type: 'adam' | 'amsgrad' | 'adamax' | 'nadam'; learningRate?: Rate; beta1?: number; beta2?: number; epsilon?: number }
+  | { type: 'adamw'; learningRate?: Rate; beta1?: number; beta2?: number; epsilon?: number; weightDecay?: number }
+  | { type: 'adagrad'; learningRate?: Rate; epsilon?: number }
+  | { type: 'rmsprop'; learningRate?: Rate; decay?: number; epsilon?: number }
+  | { type: 'adadelta'; rho?: number; epsilon?: number }
+  | { type: 'noop' };
+/**
+ * What is done to gradients of the mean loss, before penalties are added: Euclidean norms made 1 or at most `threshold`, of each
+ * parameter, of all parameters of a layer, or of all together; or each element kept within ±threshold.
+ */
+export type GradientNormalization =
+  | { type: 'renormalize_l2_per_layer' | 'renormalize_l2_per_param_type' }
+  | { type: 'clip_elementwise_absolute_value' | 'clip_l2_per_layer' | 'clip_l2_per_param_type' | 'clip_l2_global'; threshold: number };
+/** What weights are projected to after each update; norms are those of the weights into one unit. rate: share of the way, in (0, 1], default 1. */
+export type Constraint =
+  | { type: 'max_norm'; max: number } | { type: 'min_max_norm'; min: number; max: number; rate?: number } | { type: 'unit_norm' } | { type: 'non_negative' };
 
-/** Settings for training, and defaults for new layers. */
-export interface FineTuneConfiguration {
-  /** Default: adam. */
+/**
+ * Learning settings of a layer, or of all of them. undefined = leave as it is; null = remove. l1, l2, weightDecay (and adamw's) act on
+ * weights; biases and batch-norm parameters only through the …Bias fields.
+ */
+export interface LearningConfig {
+  /** Of weights and, without biasUpdater, of everything else. Default: nesterovs with rate 1e-2. */
   updater?: Updater;
-  /** Seed of new weights and, unless fit() gives its own, of training. Default 0. */
+  /** Of biases and batch-norm parameters. */
+  biasUpdater?: Updater;
+  /** l1 · Σ|w| in the objective. Default: none. */
+  l1?: number | null;
+  /** ½ · l2 · Σw² in the objective. Default: none. */
+  l2?: number | null;
+  /** Decoupled decay: w −= rate · weightDecay · w beside each update. Default: none. */
+  weightDecay?: number | null;
+  l1Bias?: number | null; l2Bias?: number | null;
+  /** Probability of DROPPING a unit of the layer's input while training (PyTorch/Keras convention), in [0, 1). Default: none. */
+  dropout?: number | null;
+  gradientNormalization?: GradientNormalization | null;
+  constraints?: readonly Constraint[] | null;
+  /** Of new layers. Default 'identity'; of an output layer 'softmax'. Existing layers keep theirs. */
+  activation?: Activation;
+  /** Of weights that are drawn anew. Default 'xavier'. */
+  weightInit?: WeightInit;
+  /** Of biases that are drawn anew. Default 0. */
+  biasInit?: number;
+}
+/** Settings of all layers that are not frozen. A layer's own settings win over these, these over the original model's. */
+export interface FineTuneConfiguration extends LearningConfig {
+  /** Of new weights and, unless fit() gives its own, of training. Default 0. */
   seed?: number;
-  activation?: Activation; weightInit?: WeightInit; biasInit?: number;
 }
 
-/** Settings of layers with weights. */
-export interface LayerConfig {
-  /** Default: 'identity'; of an output layer 'softmax'. */
-  activation?: Activation;
-  /** Default: 'xavier'. */
-  weightInit?: WeightInit;
-  biasInit?: number;
-  /** Probability of DROPPING a unit of the layer's input while training (PyTorch/Keras convention). */
-  dropout?: number;
-  /** Inferred when absent. */
+/**
+ * A layer to add. nOut: units or channels; kernelSize, stride, dilation: rows and columns, or one number for both; padding: 'same' (as
+ * many results as ⌈size / stride⌉), 'valid' (default, none), a number of cells on all sides, or [top, left, bottom, right].
+ * stride 1 (of a pooling: kernelSize), dilation 1, groups 1, depthMultiplier 1, hasBias true, epsilon 1e-3, batchNorm's momentum (the
+ * share that running statistics keep in an update) 0.99. lossWeights: a factor for each column of the loss. A depthwise convolution has
+ * channels · depthMultiplier results; nOut of a separable one is that of the 1×1 convolution behind it.
+ */
+export type Layer = LearningConfig & {
+  /** Inferred when absent; otherwise checked. */
   nIn?: number;
-  hasBias?: boolean;
-}
-export type Layer =
-  | LayerConfig & { type: 'dense'; nOut: number }
-  | LayerConfig & { type: 'output'; nOut: number; loss: Loss }
+} & (
+  | { type: 'dense'; nOut: number; hasBias?: boolean }
+  | { type: 'output'; nOut: number; loss: Loss; lossWeights?: readonly number[]; hasBias?: boolean }
+  | { type: 'conv2d'; nOut: number; kernelSize: number | [number, number]; stride?: number | [number, number]; padding?: 'same' | 'valid' | number | [number, number, number, number]; dilation?: number | [number, number]; groups?: number; hasBias?: boolean }
+  | { type: 'depthwiseConv2d' | 'separableConv2d'; nOut?: number; depthMultiplier?: number; kernelSize: number | [number, number]; stride?: number | [number, number]; padding?: 'same' | 'valid' | number; dilation?: number; hasBias?: boolean }
+  | { type: 'batchNorm'; epsilon?: number; momentum?: number }
+  | { type: 'layerNorm'; epsilon?: number }
   | { type: 'activation'; activation: Activation }
-  | { type: 'dropout'; dropout: number };
+  | { type: 'dropout'; dropout: number }
+  | { type: 'maxPool' | 'avgPool'; kernelSize: number | [number, number]; stride?: number | [number, number]; padding?: 'same' | 'valid' | number }
+  | { type: 'globalPool'; pooling: 'avg' | 'max' }
+  | { type: 'flatten' }
+);
+/**
+ * A vertex without parameters. add, multiply, average and max take any number of inputs, subtract two. merge: all inputs along a
+ * dimension (default: channels or features); subset: features or channels from..to, both included; scale: times a factor; shift: plus a
+ * number; l2Normalize: each row by its Euclidean norm; reshape: dimensions after the batch, one of which may be −1.
+ */
+export type Vertex =
+  | { type: 'add' | 'subtract' | 'multiply' | 'average' | 'max' } | { type: 'merge'; axis?: number }
+  | { type: 'subset'; from: number; to: number } | { type: 'scale'; factor: number } | { type: 'shift'; by: number }
+  | { type: 'l2Normalize' } | { type: 'reshape'; shape: readonly number[] };
 
 /**
  * Edits are recorded and applied by build(); their order does not change the result. A name that does not exist,
@@ -194,19 +292,30 @@ export type Layer =
  * RegraftError that names the vertex. Shapes are re-inferred through every kind of vertex.
  */
 export interface TransferLearning {
+  /** Settings of all layers that are not frozen; several calls add up where they speak of different fields. */
   fineTuneConfiguration(configuration: FineTuneConfiguration): this;
-  /** Freeze the named vertices and all their ancestors. */
+  /** Freeze the named vertices and all their ancestors. Calls add up. */
   setFeatureExtractor(...names: string[]): this;
-  /** Remove a vertex; its readers keep naming it, so a layer has to be added under the same name. */
+  /** Make the named vertices (and everything after them) trainable again; all, when no name is given. setFeatureExtractor() comes after it. */
+  unfreeze(...names: string[]): this;
+  /** Give a layer another number of results. Its weights are drawn anew, and those of all layers that this changes, with `nextInit`. */
+  nOutReplace(name: string, nOut: number, init?: WeightInit, nextInit?: WeightInit): this;
+  /** Say how many features a layer takes, and draw its weights anew. Another number than its input has is 'shape'. */
+  nInReplace(name: string, nIn: number, init?: WeightInit): this;
+  /** Remove a vertex; its readers keep naming it, so a vertex has to be added under the same name. */
   removeVertexKeepConnections(name: string): this;
   /** Remove a vertex, and its name from all readers and from the outputs. */
   removeVertexAndConnections(name: string): this;
   /** Several inputs are concatenated; images are flattened for dense layers. */
   addLayer(name: string, layer: Layer, ...inputs: string[]): this;
+  addVertex(name: string, vertex: Vertex, ...inputs: string[]): this;
+  /** Replaces the list of inputs, in this order. A vertex that is no input becomes one of its shape; what only it needed goes. */
+  setInputs(...names: string[]): this;
   /** Replaces the list of outputs, in this order. */
   setOutputs(...names: string[]): this;
+  /** Names of the classes, in the order of the first output's columns. */
   setLabels(labels: readonly string[]): this;
-  /** The edited copy; `reinitialized` names the vertices with new random weights. */
+  /** The edited copy; `reinitialized` names the parameters with new values. */
   build(): Promise<Model & { readonly reinitialized: readonly string[] }>;
 }
 

@@ -2,7 +2,7 @@
 // properties `code` and `vertex`; objects live in wasm memory until free().
 import type {
   Evaluation, ExportFormat, ExportOptions, FineTuneConfiguration, History, Layer, ModelFormat, Prediction, Preprocessing,
-  Tensor, TensorInfo, VertexSummary, ZooName,
+  Tensor, TensorInfo, Vertex, VertexSummary, WeightInit, ZooName,
 } from './api.js';
 
 export interface ModelOptions {
@@ -18,9 +18,12 @@ export interface ClassifierOptions { labels: readonly string[]; at?: string; hid
 /** One call of the TransferLearning builder, as data. */
 export type Edit =
   | { type: 'fineTuneConfiguration'; configuration: FineTuneConfiguration }
-  | { type: 'setFeatureExtractor' | 'setOutputs'; names: readonly string[] }
+  | { type: 'setFeatureExtractor' | 'unfreeze' | 'setInputs' | 'setOutputs'; names: readonly string[] }
+  | { type: 'nOutReplace'; name: string; nOut: number; init?: WeightInit | undefined; nextInit?: WeightInit | undefined }
+  | { type: 'nInReplace'; name: string; nIn: number; init?: WeightInit | undefined }
   | { type: 'removeVertexKeepConnections' | 'removeVertexAndConnections'; name: string }
   | { type: 'addLayer'; name: string; layer: Layer; inputs: readonly string[] }
+  | { type: 'addVertex'; name: string; vertex: Vertex; inputs: readonly string[] }
   | { type: 'setLabels'; labels: readonly string[] };
 
 /** Names of vertices to cut after; undefined = the model's own frozen set. */

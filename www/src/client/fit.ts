@@ -3,7 +3,7 @@ import type { Cut, ModelInfo } from '../wasm-module.js';
 import { dataRef } from './data.js';
 import { StoredDataset } from './dataset.js';
 import type { StoredFeatures } from './features.js';
-import { badOption, checkOptions } from './options.js';
+import { badOption, checkOptions, plain } from './options.js';
 import type { Session } from './session.js';
 
 /** A model in the engine worker, and where it is cut. */
@@ -19,7 +19,7 @@ export async function fitModel({ session, model, at }: ModelTarget, data: Data, 
   const held = typeof validation === 'number' ? holdOut(data, validation, settings.seed) : { train: data, validation, parts: [] };
   try {
     return await session.channel.call('fit', {
-      model, at, settings,
+      model, at, settings: plain('fit', settings),
       train: dataRef(session, held.train),
       validation: held.validation && dataRef(session, held.validation),
     }, { signal, onProgress, resolvesOnAbort: true });

@@ -9,7 +9,7 @@ import { dataRef, datasetOf } from './data.js';
 import { StoredDataset, addImage, newStore } from './dataset.js';
 import { fitModel } from './fit.js';
 import { HelperProxy } from './helper.js';
-import { badOption, checkNumber, checkOptions } from './options.js';
+import { badOption, checkNumber, checkOptions, plain } from './options.js';
 import type { Session } from './session.js';
 import { TransferLearningBuilder } from './transfer.js';
 
@@ -71,7 +71,7 @@ export class ModelProxy implements EditedModel {
 
   async classifier(options: ClassifierOptions): Promise<Model> {
     const checked = checkOptions(options, { labels: true, at: true, hidden: true, dropout: true, seed: true });
-    return new ModelProxy(this.session, await this.session.channel.call('classifier', { model: this.state.model, options: checked }));
+    return new ModelProxy(this.session, await this.session.channel.call('classifier', { model: this.state.model, options: plain('classifier', checked) }));
   }
 
   /** A copy with recorded edits. */

@@ -25,3 +25,20 @@ export function checkNumber(name: string, value: number | undefined, low: number
 export function badOption(name: string, reason: string): RegraftError {
   return new RegraftError('bad-option', `option '${name}': ${reason}`);
 }
+
+/**
+ * A copy of plain data, taken now and without what is undefined: behind the workers, a field that is there and has no value means
+ * 'remove'. Refuses what JSON does not have, not a number in place of one above all, which would mean the same.
+ */
+export function plain<T>(option: string, value: T): T {
+  const copy = (it: unknown, path: string): unknown => {
+    if (it === null || typeof it === 'string' || typeof it === 'boolean' || Number.isFinite(it)) return it;
+    if (Array.isArray(it)) return it.map((entry, at) => copy(entry, `${path}[${at}]`));
+    if (typeof it === 'object') {
+      const entries = Object.entries(it).filter(([, entry]) => entry !== undefined);
+      return Object.fromEntries(entries.map(([name, entry]) => [name, copy(entry, `${path}.${name}`)]));
+    }
+    throw badOption(path, `a finite number, a text, true, false, null, a list or an object, not ${String(it)}`);
+  };
+  return copy(value, option) as T;
+}

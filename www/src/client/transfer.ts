@@ -1,5 +1,6 @@
-import type { FineTuneConfiguration, Layer, TransferLearning } from '../api.js';
+import type { FineTuneConfiguration, Layer, TransferLearning, Vertex, WeightInit } from '../api.js';
 import type { Edit } from '../wasm-module.js';
+import { plain } from './options.js';
 import type { EditedModel, ModelProxy } from './model.js';
 
 /** Records edits; the engine worker applies all of them at build(). */
@@ -16,6 +17,18 @@ export class TransferLearningBuilder implements TransferLearning {
     return this.record({ type: 'setFeatureExtractor', names });
   }
 
+  unfreeze(...names: string[]): this {
+    return this.record({ type: 'unfreeze', names });
+  }
+
+  nOutReplace(name: string, nOut: number, init?: WeightInit, nextInit?: WeightInit): this {
+    return this.record({ type: 'nOutReplace', name, nOut, init, nextInit });
+  }
+
+  nInReplace(name: string, nIn: number, init?: WeightInit): this {
+    return this.record({ type: 'nInReplace', name, nIn, init });
+  }
+
   removeVertexKeepConnections(name: string): this {
     return this.record({ type: 'removeVertexKeepConnections', name });
   }
@@ -28,12 +41,20 @@ export class TransferLearningBuilder implements TransferLearning {
     return this.record({ type: 'addLayer', name, layer, inputs });
   }
 
+  addVertex(name: string, vertex: Vertex, ...inputs: string[]): this {
+    return this.record({ type: 'addVertex', name, vertex, inputs });
+  }
+
+  setInputs(...names: string[]): this {
+    return this.record({ type: 'setInputs', names });
+  }
+
   setOutputs(...names: string[]): this {
     return this.record({ type: 'setOutputs', names });
   }
 
   setLabels(labels: readonly string[]): this {
-    return this.record({ type: 'setLabels', labels: [...labels] });
+    return this.record({ type: 'setLabels', labels });
   }
 
   build(): Promise<EditedModel> {
@@ -41,7 +62,7 @@ export class TransferLearningBuilder implements TransferLearning {
   }
 
   private record(edit: Edit): this {
-    this.edits.push(edit);
+    this.edits.push(plain(edit.type, edit));
     return this;
   }
 }

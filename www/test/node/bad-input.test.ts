@@ -3,25 +3,13 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { RegraftError, createEngine, type Dataset, type Engine, type ErrorCode, type ImageInput, type Model } from 'regraft';
-import { block, gemm, network, random } from './onnx.js';
+import { block, network, picture as pixels, vgg } from './onnx.js';
 
 const SEED = 11;
 const SIZE = 16;
 const LABELS = ['a', 'b', 'c'];
 
-/** A small VGG. */
-function vgg(): Uint8Array {
-  return network([3, SIZE, SIZE], [3], [
-    ...block(1, 'input', 1, 3, 4), ...block(2, 'block1_pool', 1, 4, 8), { op: 'Flatten', name: 'flatten', inputs: ['block2_pool'] },
-    gemm('fc1/dense', 'flatten', 8 * (SIZE / 4) ** 2, 6), { op: 'Relu', name: 'fc1', inputs: ['fc1/dense'] },
-    gemm('predictions/dense', 'fc1', 6, 3), { op: 'Softmax', name: 'predictions', inputs: ['predictions/dense'] },
-  ], SEED);
-}
-
-function picture(seed: number): { data: Uint8Array; width: number; height: number } {
-  const next = random(seed);
-  return { data: Uint8Array.from({ length: SIZE * SIZE * 3 }, () => 256 * next()), width: SIZE, height: SIZE };
-}
+const picture = (seed: number): ReturnType<typeof pixels> => pixels(SIZE, seed);
 
 let engine: Engine;
 let model: Model;
@@ -30,7 +18,7 @@ let onnx: Uint8Array;
 let regraft: Uint8Array;
 before(async () => {
   engine = await createEngine({ threads: 2 });
-  onnx = vgg();
+  onnx = vgg(SIZE, LABELS.length, SEED);
   model = await engine.load(onnx, { labels: LABELS });
   data = await engine.dataset([1, 2, 3, 4, 5, 6].map((seed) => ({ image: picture(seed), label: LABELS[seed % 3]! })));
   [regraft] = Object.values((await model.export('regraft')).files) as [Uint8Array];
@@ -125,6 +113,17 @@ const cases: [name: string, code: ErrorCode, call: () => unknown, more?: { verte
     model.transferLearning().addLayer('more', untyped({ type: 'attention' }), 'fc1').setOutputs('more').build())],
   ['a setting that is not there', 'bad-option', () => (
     model.transferLearning().fineTuneConfiguration(untyped({ learningRate: 1 })).build()), { says: /learningRate/ }],
+  ['a setting that is no number', 'bad-option', () => (
+    model.transferLearning().fineTuneConfiguration({ l2: NaN }).build()), { says: /l2/ }],
+  ['a negative penalty', 'bad-option', () => model.transferLearning().fineTuneConfiguration({ l1: -1 }).build(), { says: /l1/ }],
+  ['removing and replacing a vertex', 'conflict', () => (
+    model.transferLearning().removeVertexAndConnections('fc1').nOutReplace('fc1', 3).build()), { vertex: 'fc1' }],
+  ['two numbers of results', 'conflict', () => (
+    model.transferLearning().nOutReplace('fc1/dense', 3).nOutReplace('fc1/dense', 4).build()), { vertex: 'fc1/dense' }],
+  ['a number of features that the input does not have', 'shape', () => (
+    model.transferLearning().nInReplace('fc1/dense', 3).build()), { vertex: 'fc1/dense' }],
+  ['a vertex that is not there', 'bad-option', () => (
+    model.transferLearning().addVertex('more', untyped({ type: 'divide' }), 'fc1').setOutputs('more').build())],
   ['a format that cannot be written', 'bad-option', () => model.export(untyped('pytorch'))],
   ['an export option that is not there', 'bad-option', () => model.export('onnx', untyped({ opset: 13 })), { says: /opset/ }],
 ];

@@ -53,6 +53,25 @@ export function gemm(name: string, input: string, k: number, n: number): Node {
   return { op: 'Gemm', name, inputs: [input], weights: [[k, n], [n]] };
 }
 
+/** A small VGG for images of `side` pixels (a multiple of 2^blocks) and `classes` classes, its vertices called as in Keras. */
+export function vgg(side: number, classes: number, seed: number, blocks = 2): Uint8Array {
+  const channels = (at: number): number => (at === 0 ? 3 : 4 + 2 * at);
+  const convs = Array.from({ length: blocks }, (_, at) => (
+    block(at + 1, at === 0 ? 'input' : `block${at}_pool`, 1, channels(at), channels(at + 1)))).flat();
+  return network([3, side, side], [classes], [
+    ...convs, { op: 'Flatten', name: 'flatten', inputs: [`block${blocks}_pool`] },
+    gemm('fc1/dense', 'flatten', channels(blocks) * (side / 2 ** blocks) ** 2, 12), { op: 'Relu', name: 'fc1', inputs: ['fc1/dense'] },
+    gemm('fc2/dense', 'fc1', 12, 8), { op: 'Relu', name: 'fc2', inputs: ['fc2/dense'] },
+    gemm('predictions/dense', 'fc2', 8, classes), { op: 'Softmax', name: 'predictions', inputs: ['predictions/dense'] },
+  ], seed);
+}
+
+/** Random pixels. */
+export function picture(side: number, seed: number): { data: Uint8Array; width: number; height: number } {
+  const next = random(seed);
+  return { data: Uint8Array.from({ length: side * side * 3 }, () => 256 * next()), width: side, height: side };
+}
+
 function node({ op, name, inputs, weights = [], ints = {} }: Node): Uint8Array {
   const read = [...inputs, ...weights.map((_, at) => `${name}.${at}`)];
   const attributes = Object.entries(ints).map(([key, given]) => bytes(5, typeof given === 'number'

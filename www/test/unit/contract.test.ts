@@ -14,6 +14,9 @@ type TakeTheSame<O, C> = [Exclude<keyof O, keyof C>] extends [never]
   : false;
 type Taken<F> = F extends (...taken: infer A) => unknown ? A : never;
 
+/** Types that take each other's values. */
+type Same<O, C> = [O] extends [C] ? ([C] extends [O] ? true : false) : false;
+
 /** Members that give objects of which a part is implemented; those parts are compared on their own. */
 type Partial = 'transferLearning' | 'classifier' | 'transferLearningHelper';
 
@@ -28,14 +31,24 @@ export type Checks = [
   Expect<Fits<ours.TensorInfo, contract.TensorInfo>>,
   Expect<Fits<ours.VertexSummary, contract.VertexSummary>>,
   Expect<Fits<Omit<ours.Model, Partial>, contract.Model>>,
+  Expect<Same<ours.Activation, contract.Activation>>,
+  Expect<Same<ours.Loss, contract.Loss>>,
+  Expect<Same<ours.WeightInit, contract.WeightInit>>,
+  Expect<Same<ours.Schedule, contract.Schedule>>,
+  Expect<Same<ours.Updater, contract.Updater>>,
+  Expect<Same<ours.GradientNormalization, contract.GradientNormalization>>,
+  Expect<Same<ours.Constraint, contract.Constraint>>,
+  Expect<Same<ours.LearningConfig, contract.LearningConfig>>,
+  Expect<Same<ours.FineTuneConfiguration, contract.FineTuneConfiguration>>,
+  Expect<Same<ours.Layer, contract.Layer>>,
+  Expect<Same<ours.Vertex, contract.Vertex>>,
+  Expect<Same<keyof ours.TransferLearning, keyof contract.TransferLearning>>,
   Expect<TakeTheSame<ours.TransferLearning, contract.TransferLearning>>,
-  Expect<Fits<ours.FineTuneConfiguration, contract.FineTuneConfiguration>>,
   Expect<Fits<ours.TransferLearningHelper, contract.TransferLearningHelper>>,
-  Expect<ours.Layer extends contract.Layer ? true : false>,
   Expect<Fits<ours.FeaturizeOptions, contract.FeaturizeOptions>>,
   Expect<Fits<ours.FeatureSet, contract.FeatureSet>>,
   Expect<ours.ImageInput extends contract.ImageInput ? true : false>,
-  Expect<Fits<ours.Sample, contract.Sample>>,
+  Expect<Same<ours.Sample, contract.Sample>>,
   Expect<Fits<ours.DatasetOptions, contract.DatasetOptions>>,
   Expect<Fits<ours.Dataset, contract.Dataset>>,
   Expect<Fits<ours.FitOptions, contract.FitOptions>>,
