@@ -178,10 +178,11 @@ fn check(updater: &str, batch_norm: &str) -> Result<()> {
     let golden = golden();
     let run = golden.runs.iter().find(|r| r.batch_norm == batch_norm && r.updater["type"] == updater);
     let run = run.unwrap_or_else(|| panic!("the golden has no run of {updater}, {batch_norm}"));
-    let split = model(&golden)?.split(None)?;
+    let model = model(&golden)?;
+    let split = model.split(None)?;
     assert_eq!(split.boundary, [BOUNDARY], "boundary");
     let set = Arc::new(features(&golden, &split.trunk)?);
-    let mut trainer = Trainer::new(&split.tail, set, None, options(run, &golden)?, None)?;
+    let mut trainer = Trainer::new(&split.tail, &model.settings, set, None, options(run, &golden)?, None)?;
     while !trainer.step()?.finished {}
     let losses: Vec<f64> = trainer.history(StoppedBy::Iterations).iterations.iter().map(|i| i.loss).collect();
     assert_eq!(losses.len(), run.losses.len(), "updates");
@@ -189,7 +190,7 @@ fn check(updater: &str, batch_norm: &str) -> Result<()> {
         let relative = (ours - theirs).abs() / theirs.abs();
         assert!(relative <= LOSS_TOLERANCE, "update {step}: loss {ours} against {theirs}, relative {relative:e}");
     }
-    let mut ours: BTreeMap<String, Tensor> = trainer.parameters()?.into_iter().collect();
+    let mut ours: BTreeMap<String, Tensor> = trainer.parameters(StoppedBy::Iterations)?.into_iter().collect();
     for (name, theirs) in &run.parameters {
         let is_statistic = name.ends_with("mean") || name.ends_with("variance");
         let Some(ours) = ours.remove(name) else {

@@ -80,13 +80,13 @@ fn decode(path: &Path) -> image::RgbaImage {
 fn trained(model: &Model, all: &FeatureSet, seed: u64) -> Result<(Model, Vec<usize>)> {
     let train = balanced(&all.image_labels(), Some(PER_CLASS), seed)?;
     let test = (0..all.count()).filter(|row| !train.contains(row)).collect();
-    let options = model.fit_options(FitOptions { seed: Some(seed), ..FitOptions::default() });
+    let options = FitOptions { seed: Some(seed), ..FitOptions::default() };
     let tail = model.split(None)?.tail;
-    let mut trainer = Trainer::new(&tail, Arc::new(all.select(&train)?), None, options, None)?;
+    let mut trainer = Trainer::new(&tail, &model.settings, Arc::new(all.select(&train)?), None, options, None)?;
     while !trainer.step()?.finished {}
     assert_eq!(trainer.history(StoppedBy::Epochs).epochs.len(), FitOptions::default().epochs as usize);
     let mut model = model.clone();
-    model.update(trainer.parameters()?)?;
+    model.update(trainer.parameters(StoppedBy::Epochs)?)?;
     Ok((model, test))
 }
 

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use regraft::data::{FeatureSet, FeatureTensor, Preprocessing};
+use regraft::data::{FeatureSet, FeatureTensor};
 use regraft::formats::safetensors::FloatType;
 use regraft::graph::Graph;
 use regraft::tensor::{Tensor, TensorType};
-use regraft::train::{FitOptions, Trainer, Updater};
-use regraft::transfer::{Edit, FineTuneConfiguration, Model};
+use regraft::train::{FitOptions, StoppedBy, Trainer, Updater};
+use regraft::transfer::{Edit, Model};
 use regraft::{Error, Result};
 use serde::Deserialize;
 
@@ -54,16 +54,7 @@ fn model(golden: &Golden) -> Result<Model> {
     let mut graph = Graph::new();
     let x = graph.input("x", TensorType::f32([1, FEATURES]), true)?;
     graph.set_outputs(vec![x]);
-    let empty = Model {
-        graph,
-        labels: None,
-        preprocessing: Preprocessing::default(),
-        configuration: FineTuneConfiguration::default(),
-        settings: Default::default(),
-        reinitialized: Vec::new(),
-        provenance: BTreeMap::new(),
-    };
-    let mut model = empty.edited(&edits(serde_json::json!([
+    let mut model = Model::new(graph).edited(&edits(serde_json::json!([
         { "type": "addLayer", "name": "hidden", "inputs": ["x"], "layer": { "type": "dense", "nOut": HIDDEN, "activation": "relu" } },
         { "type": "addLayer", "name": "predictions", "inputs": ["hidden"],
           "layer": { "type": "output", "nOut": CLASSES, "loss": "negativeloglikelihood" } },
@@ -104,16 +95,16 @@ fn check(updater: serde_json::Value, expected: impl Fn(&Golden) -> &Run) -> Resu
         ..FitOptions::default()
     };
     let tail = model.split(Some(&["x".into()]))?.tail;
-    let mut trainer = Trainer::new(&tail, Arc::new(features(&golden)?), None, options, None)?;
+    let mut trainer = Trainer::new(&tail, &model.settings, Arc::new(features(&golden)?), None, options, None)?;
     while !trainer.step()?.finished {}
     let run = expected(&golden);
-    let history = trainer.history(regraft::train::StoppedBy::Iterations);
+    let history = trainer.history(StoppedBy::Iterations);
     assert_eq!(history.iterations.len(), run.losses.len(), "number of steps");
     for (step, (ours, theirs)) in history.iterations.iter().zip(&run.losses).enumerate() {
         let relative = (ours.loss - theirs).abs() / theirs.abs();
         assert!(relative <= LOSS_TOLERANCE, "step {step}: loss {} against {theirs}, relative {relative:e}", ours.loss);
     }
-    for (name, value) in trainer.parameters()? {
+    for (name, value) in trainer.parameters(StoppedBy::Iterations)? {
         let theirs = &run.weights[&name];
         for (index, (ours, theirs)) in value.as_f32().unwrap_or_default().iter().zip(theirs).enumerate() {
             let difference = (f64::from(*ours) - theirs).abs() / theirs.abs().max(1.0);

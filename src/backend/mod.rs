@@ -37,6 +37,13 @@ impl Backend {
         }
     }
 
+    /// Runs step by step and stops at the first whose result is infinite or not a number; gives its vertex.
+    pub fn run_checked(&mut self) -> Option<String> {
+        match self {
+            Self::Cpu(cpu) => cpu.run_checked(),
+        }
+    }
+
     /// Reads an output, an input or a trainable parameter.
     pub fn read(&self, name: &str) -> Result<&[f32]> {
         match self {

@@ -1,19 +1,24 @@
 //! One training step as a plan: forward, loss, gradients and updates are vertices of one graph.
 
+use std::collections::{BTreeMap, HashMap};
+
+use super::loss::losses;
+use super::options::BatchNormMode;
+use super::updates::{Learning, Trained, append_updates};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::graph::gradient::gradients;
-use crate::graph::{Graph, OutputLoss, VertexId, rewrite};
-use crate::ops::{Multiply, Op};
+use crate::graph::rewrite;
+use crate::graph::{Graph, OutputLoss, Vertex, VertexId};
+use crate::ops::{Dropout, Input, Multiply, Op, Parameter, Role};
 use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor, TensorType};
+use stub::batch_norm_training;
 
-use super::{Updater, losses};
+use super::Updater;
 
-/// Inputs that the trainer writes beside the features.
-pub(super) const TARGETS: &str = "fit/targets";
+/// Input with the factor of each row's loss.
 pub(super) const ROW_WEIGHTS: &str = "fit/row_weights";
-pub(super) const RATE: &str = "fit/rate";
 
 /// A dropout of the tail: the trainer draws its mask.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +28,25 @@ pub(super) struct Mask {
     pub(super) rate: f32,
 }
 
+/// An output with a loss.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Head {
+    /// Output with its predictions.
+    pub(super) predictions: String,
+    pub(super) columns: usize,
+    /// Input with its targets.
+    pub(super) targets: String,
+    /// Output with the loss of each row.
+    pub(super) losses: String,
+}
+
+/// An updater and the input with the numbers that its op gets in each update.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rate {
+    pub(super) updater: Updater,
+    pub(super) input: String,
+}
+
 /// A compiled training step.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -30,13 +54,18 @@ pub(super) struct Program {
     /// Feature inputs, in the order of the boundary.
     pub(super) features: Vec<String>,
     pub(super) masks: Vec<Mask>,
-    /// Trainable parameters that the loss depends on.
+    pub(super) heads: Vec<Head>,
+    pub(super) rates: Vec<Rate>,
+    /// What training changes and the model keeps: parameters that the loss depends on, then running statistics.
     pub(super) parameters: Vec<String>,
-    /// Output with the class probabilities.
-    pub(super) predictions: String,
-    /// Output with the loss of each row.
-    pub(super) losses: String,
-    pub(super) classes: usize,
+    /// Updater state.
+    pub(super) states: Vec<String>,
+    /// Layer of each parameter.
+    pub(super) layer_of: HashMap<String, String>,
+    /// Rows of a step.
+    pub(super) batch: usize,
+    /// Whether the rows of a batch have a say in each other's results.
+    pub(super) couples_rows: bool,
 }
 
 impl Program {
@@ -44,90 +73,105 @@ impl Program {
     ///
     /// # Errors
     /// `conflict` where no output has a loss or nothing is trainable; `over-budget`.
-    pub(super) fn new(tail: &Graph, batch: usize, updater: &Updater, budget: Option<u64>) -> Result<Self> {
-        let (graph, masks) = with_masks(&rewrite::lower(&tail.with_batch(batch)?)?)?;
-        let mut step = Builder { graph };
-        let (predictions, function) = step.loss_output()?;
-        let (name, classes) = (step.graph.get(predictions).name.clone(), step.columns(predictions));
-        let loss = step.loss(predictions, &function, batch, classes)?;
-        let losses = step.graph.get(loss.losses).name.clone();
-        let (parameters, updates) = step.updates(loss, updater)?;
-        step.graph.set_outputs([loss.losses, predictions].into_iter().chain(updates).collect());
-        let fused = rewrite::fuse(&step.graph)?;
-        let features = tail.inputs().iter().map(|id| tail.get(*id).name.clone()).collect();
-        let backend = Backend::new(Plan::new(&fused, budget)?)?;
-        Ok(Self { backend, features, masks, parameters, predictions: name, losses, classes })
-    }
-}
-
-#[derive(Clone, Copy)]
-struct LossInputs {
-    losses: VertexId,
-    row_weights: VertexId,
-}
-
-struct Builder {
-    graph: Graph,
-}
-
-impl Builder {
-    /// The output that has a loss, and the loss.
-    fn loss_output(&self) -> Result<(VertexId, OutputLoss)> {
-        let mut with_loss = self.graph.outputs().iter().filter(|id| self.graph.get(**id).loss.is_some());
-        let Some(&output) = with_loss.next() else { return Err(self.no_loss()) };
-        let vertex = self.graph.get(output);
-        if with_loss.next().is_some() {
-            return Err(Error::conflict(&vertex.name, "training of several outputs with losses is not supported yet"));
+    pub(super) fn new(tail: &Graph, batch: usize, learning: &Learning<'_>, budget: Option<u64>) -> Result<Self> {
+        let layer_of = layers(tail);
+        let dropped = with_dropout(&tail.with_batch(batch)?, learning)?;
+        let mut graph = rewrite::lower(&dropped)?;
+        let mut masks = Vec::new();
+        graph = with_masks(&graph, &mut masks)?;
+        let mut statistics = Vec::new();
+        if learning.batch_norm == BatchNormMode::Train {
+            (graph, statistics) = batch_norm_training(&with_written_statistics(&graph)?)?;
         }
-        vertex.loss.clone().map(|loss| (output, loss)).ok_or_else(|| self.no_loss())
-    }
-
-    fn no_loss(&self) -> Error {
-        let name = self.graph.outputs().first().map(|id| self.graph.get(*id).name.clone()).unwrap_or_default();
-        let reason = format!("it has no loss to train with; replace '{name}' by an output layer, or use classifier()");
-        Error::conflict(name, reason)
-    }
-
-    fn columns(&self, id: VertexId) -> usize {
-        self.graph.get(id).ty.shape.rows_cols().1
-    }
-
-    fn loss(&mut self, output: VertexId, loss: &OutputLoss, batch: usize, classes: usize) -> Result<LossInputs> {
-        let targets = self.graph.input(TARGETS, TensorType::f32([batch, classes]), true)?;
-        let row_weights = self.graph.input(ROW_WEIGHTS, TensorType::f32([batch]), true)?;
-        let losses = losses(&mut self.graph, output, targets, loss)?;
-        Ok(LossInputs { losses, row_weights })
-    }
-
-    /// Gradient and update of every trainable parameter the loss depends on.
-    fn updates(&mut self, loss: LossInputs, updater: &Updater) -> Result<(Vec<String>, Vec<VertexId>)> {
-        let g = &mut self.graph;
-        let trainable: Vec<VertexId> = g.iter().filter(|(_, v)| v.is_trainable()).map(|(id, _)| id).collect();
-        let found = gradients(g, &[(loss.losses, loss.row_weights)], &trainable)?;
-        let rate = g.input(RATE, TensorType::f32([updater.scalars(0, 0).len()]), false)?;
-        let (mut names, mut updates) = (Vec::new(), Vec::new());
-        for (w, dw) in trainable.into_iter().zip(found).filter_map(|(w, dw)| dw.map(|dw| (w, dw))) {
-            let (name, ty) = (g.get(w).name.clone(), g.get(w).ty.clone());
-            let Some(op) = updater.op() else { continue };
-            let mut inputs = vec![w];
-            for state in 1..op.updates() {
-                inputs.push(g.input(format!("{name}/state{state}"), ty.clone(), false)?);
+        let (heads, outputs) = append_losses(&mut graph, batch)?;
+        let row_weights = graph.require(ROW_WEIGHTS)?;
+        let seeds: Vec<_> = outputs.iter().map(|(_, losses)| (*losses, row_weights)).collect();
+        let trained = trained(&mut graph, &seeds, &layer_of)?;
+        let updates = append_updates(&mut graph, &trained, learning)?;
+        let mut names: Vec<String> = trained.iter().map(|t| t.name.clone()).collect();
+        let mut all: Vec<VertexId> = outputs.iter().flat_map(|(predictions, losses)| [*losses, *predictions]).collect();
+        all.extend(&updates.vertices);
+        for norm in &statistics {
+            for (running, batch) in [(norm.mean, norm.batch_mean), (norm.variance, norm.batch_variance)] {
+                let name = graph.get(running).name.clone();
+                let average = crate::ops::Sgd {};
+                all.push(graph.add(format!("{name}/updated"), average, &[running, batch])?);
+                names.push(name);
             }
-            inputs.extend([dw, rate]);
-            updates.push(g.add(format!("{name}/updated"), op, &inputs)?);
-            names.push(name);
         }
-        if names.is_empty() {
-            return Err(Error::conflict("", "there is nothing to train: every parameter is frozen"));
+        graph.set_outputs(all);
+        let fused = rewrite::fuse(&graph)?;
+        let mut backend = Backend::new(Plan::new(&fused, budget)?)?;
+        write_statistics(&mut backend, tail)?;
+        for (name, value) in &updates.initial {
+            let len = backend.plan().named(name)?.shape.len();
+            backend.write(name, &vec![*value; len])?;
         }
-        Ok((names, updates))
+        Ok(Self {
+            backend,
+            features: tail.inputs().iter().map(|id| tail.get(*id).name.clone()).collect(),
+            masks,
+            heads,
+            rates: updates.rates,
+            parameters: names,
+            states: updates.states,
+            layer_of,
+            batch,
+            couples_rows: !statistics.is_empty(),
+        })
     }
+
+    /// Everything that a run changes and the next one reads.
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        let names = self.parameters.iter().chain(&self.states);
+        names.map(|name| Ok((name.clone(), self.backend.read(name)?.to_vec()))).collect()
+    }
+
+    /// Puts values back that [`Program::snapshot`] took of this program, or of the same one for another batch.
+    pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        snapshot.iter().try_for_each(|(name, values)| self.backend.write(name, values))
+    }
+}
+
+/// Values by name.
+pub(super) type Snapshot = BTreeMap<String, Vec<f32>>;
+
+/// Values of all trained parameters.
+pub type Parameters = Vec<(String, Tensor)>;
+
+/// Layer of each parameter: the first that reads it.
+fn layers(tail: &Graph) -> HashMap<String, String> {
+    let mut layers = HashMap::new();
+    for (_, vertex) in tail.iter() {
+        for input in vertex.inputs.iter().map(|i| tail.get(*i)).filter(|i| matches!(i.op, Op::Parameter(_))) {
+            let layer = vertex.layer.as_ref().unwrap_or(&vertex.name);
+            layers.entry(input.name.clone()).or_insert_with(|| layer.clone());
+        }
+    }
+    layers
+}
+
+/// Drops units of what each unfrozen layer with weights reads, where its settings say so.
+fn with_dropout(tail: &Graph, learning: &Learning<'_>) -> Result<Graph> {
+    let has_weights =
+        |v: &Vertex| v.inputs.iter().any(|i| matches!(&tail.get(*i).op, Op::Parameter(p) if p.role == Role::Weight));
+    tail.rebuild(|new, vertex, inputs| {
+        let rate = learning.of(vertex.layer.as_ref().unwrap_or(&vertex.name)).and_then(|own| own.dropout.get());
+        let mut inputs = inputs.to_vec();
+        if let Some(&rate) = rate.filter(|rate| **rate > 0.0)
+            && !vertex.frozen
+            && has_weights(vertex)
+        {
+            let name = new.free_name(&format!("{}/dropout", vertex.name));
+            inputs[0] = new.add(name, Dropout { rate }, &inputs[..1])?;
+        }
+        new.add_like(vertex, vertex.op.clone(), &inputs)
+    })
 }
 
 /// Replaces each unfrozen dropout by a product with a mask that is an input.
-fn with_masks(graph: &Graph) -> Result<(Graph, Vec<Mask>)> {
-    let mut masks = Vec::new();
-    let masked = graph.rebuild(|new, vertex, inputs| match &vertex.op {
+fn with_masks(graph: &Graph, masks: &mut Vec<Mask>) -> Result<Graph> {
+    graph.rebuild(|new, vertex, inputs| match &vertex.op {
         Op::Dropout(dropout) if !vertex.frozen => {
             let input = new.free_name(&format!("{}/mask", vertex.name));
             masks.push(Mask { input: input.clone(), shape: vertex.ty.shape.clone(), rate: dropout.rate });
@@ -135,8 +179,82 @@ fn with_masks(graph: &Graph) -> Result<(Graph, Vec<Mask>)> {
             new.add_like(vertex, Multiply {}.into(), &[inputs[0], mask])
         }
         op => new.add_like(vertex, op.clone(), inputs),
-    })?;
-    Ok((masked, masks))
+    })
+}
+
+/// Whether training may move the value: a running statistic of an unfrozen batch norm.
+fn is_written(vertex: &Vertex) -> bool {
+    matches!(&vertex.op, Op::Parameter(Parameter { role: Role::Mean | Role::Variance, .. }) if !vertex.frozen)
+}
+
+/// Running statistics of unfrozen batch norms as inputs of their name: values that outlive a run and can be written.
+fn with_written_statistics(graph: &Graph) -> Result<Graph> {
+    graph.rebuild(|new, vertex, inputs| {
+        if is_written(vertex) {
+            let op = Input { ty: vertex.ty.clone(), batched: false };
+            return new.add_like(&Vertex { value: None, ..vertex.clone() }, op.into(), inputs);
+        }
+        new.add_like(vertex, vertex.op.clone(), inputs)
+    })
+}
+
+/// First values of what [`with_written_statistics`] made inputs; the plan ignores those it does not have.
+fn write_statistics(backend: &mut Backend, tail: &Graph) -> Result<()> {
+    for (_, vertex) in tail.iter().filter(|(_, v)| is_written(v)) {
+        let values = vertex.value.as_ref().and_then(|v| v.as_f32()).unwrap_or_default();
+        backend.write(&vertex.name, values)?;
+    }
+    Ok(())
+}
+
+/// Predictions and the loss of each row.
+type Pair = (VertexId, VertexId);
+
+/// Appends targets and the loss of each row for every output that has one; gives predictions and losses.
+fn append_losses(g: &mut Graph, batch: usize) -> Result<(Vec<Head>, Vec<Pair>)> {
+    let with_loss = |id: &VertexId| Some((*id, g.get(*id).loss.clone()?));
+    let found: Vec<(VertexId, OutputLoss)> = g.outputs().iter().filter_map(with_loss).collect();
+    if found.is_empty() {
+        return Err(no_loss(g));
+    }
+    g.input(ROW_WEIGHTS, TensorType::f32([batch]), true)?;
+    let (mut heads, mut vertices) = (Vec::new(), Vec::new());
+    for (index, (output, loss)) in found.into_iter().enumerate() {
+        let name = g.get(output).name.clone();
+        let columns = g.get(output).ty.shape.rows_cols().1;
+        let targets = format!("fit/targets{index}");
+        let input = g.input(targets.clone(), g.get(output).ty.clone(), true)?;
+        let losses = losses(g, output, input, &loss)?;
+        heads.push(Head { predictions: name, columns, targets, losses: g.get(losses).name.clone() });
+        vertices.push((output, losses));
+    }
+    Ok((heads, vertices))
+}
+
+fn no_loss(g: &Graph) -> Error {
+    let name = g.outputs().first().map(|id| g.get(*id).name.clone()).unwrap_or_default();
+    let reason = format!("it has no loss to train with; replace '{name}' by an output layer, or use classifier()");
+    Error::conflict(name, reason)
+}
+
+/// Every trainable parameter the losses depend on, with its gradient.
+fn trained(g: &mut Graph, seeds: &[Pair], layer_of: &HashMap<String, String>) -> Result<Vec<Trained>> {
+    let trainable: Vec<VertexId> = g.iter().filter(|(_, v)| v.is_trainable()).map(|(id, _)| id).collect();
+    let found = gradients(g, seeds, &trainable)?;
+    let all: Vec<Trained> = trainable
+        .into_iter()
+        .zip(found)
+        .filter_map(|(w, dw)| Some((w, dw?)))
+        .map(|(w, dw)| {
+            let name = g.get(w).name.clone();
+            let is_weight = matches!(&g.get(w).op, Op::Parameter(p) if p.role == Role::Weight);
+            Trained { layer: layer_of.get(&name).cloned().unwrap_or_default(), name, w, dw, is_weight }
+        })
+        .collect();
+    if all.is_empty() {
+        return Err(Error::conflict("", "there is nothing to train: every parameter is frozen"));
+    }
+    Ok(all)
 }
 
 /// The tail in inference mode, with parameters that can be written: what validation runs.
@@ -146,11 +264,28 @@ pub(super) struct Forward {
 }
 
 impl Forward {
-    pub(super) fn new(tail: &Graph, batch: usize, budget: Option<u64>) -> Result<Self> {
-        let graph = rewrite::fuse(&rewrite::lower(&tail.with_batch(batch)?)?)?;
+    pub(super) fn new(tail: &Graph, batch: usize, mode: BatchNormMode, budget: Option<u64>) -> Result<Self> {
+        let mut graph = rewrite::lower(&tail.with_batch(batch)?)?;
+        if mode == BatchNormMode::Train {
+            graph = with_written_statistics(&graph)?;
+        }
+        let (heads, outputs) = append_losses(&mut graph, batch)?;
+        debug_assert!(!heads.is_empty(), "a trained tail has a loss");
+        graph.set_outputs(outputs.into_iter().flat_map(|(predictions, losses)| [losses, predictions]).collect());
+        let graph = rewrite::fuse(&graph)?;
         Ok(Self { backend: Backend::new(Plan::new(&graph, budget)?)? })
     }
 }
 
-/// Values of all trained parameters.
-pub type Parameters = Vec<(String, Tensor)>;
+mod stub {
+    use crate::graph::{Graph, VertexId};
+    pub(super) struct S {
+        pub(super) mean: VertexId,
+        pub(super) batch_mean: VertexId,
+        pub(super) variance: VertexId,
+        pub(super) batch_variance: VertexId,
+    }
+    pub(super) fn batch_norm_training(g: &Graph) -> crate::Result<(Graph, Vec<S>)> {
+        Ok((g.clone(), Vec::new()))
+    }
+}

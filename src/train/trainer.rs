@@ -1,106 +1,57 @@
 //! The training loop, one update at a time, so that the caller decides how long to go on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::options::{EpochRecord, FitOptions, IterationRecord, StoppedBy};
-use super::program::{Forward, Mask, Parameters, Program, RATE, ROW_WEIGHTS, TARGETS};
-use super::{Updater, program};
+use super::batch::{Batch, Heads, Targets};
+use super::options::{
+    Divergence, EarlyStopping, EpochRecord, FitOptions, History, IterationRecord, Monitor, StoppedBy,
+};
+use super::program::{Forward, Mask, Parameters, Program, ROW_WEIGHTS, Snapshot};
+use super::progress::{Position, Progress, Running, Status, hits, monitored};
+use super::updates::Learning;
 use crate::data::{FeatureSet, Rng, Stream};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::tensor::Tensor;
+use crate::transfer::Settings;
 
 /// Training of a tail on cached features.
 #[derive(Debug)]
 pub struct Trainer {
-    program: Program,
+    tail: Graph,
+    settings: Settings,
+    budget: Option<u64>,
+    pub(super) program: Program,
+    /// The step for the last, smaller batch of an epoch, where padding would change the results.
+    remainder: Option<Program>,
     forward: Option<Forward>,
-    train: Arc<FeatureSet>,
+    pub(super) train: Arc<FeatureSet>,
     validation: Option<Arc<FeatureSet>>,
-    updater: Updater,
-    options: FitOptions,
+    targets: Targets,
+    pub(super) options: FitOptions,
     batch: usize,
-    seed: u64,
+    pub(super) seed: u64,
     order: Vec<usize>,
-    position: Position,
-    running: Running,
-    epochs: Vec<EpochRecord>,
-    iterations: Vec<IterationRecord>,
-}
-
-/// How far training has come.
-#[derive(Debug, Clone, Copy, Default)]
-struct Position {
-    epoch: u32,
-    iteration: u64,
-    /// Next row of `order`.
-    cursor: usize,
-}
-
-/// Sums over the rows of the epoch so far.
-#[derive(Debug, Clone, Copy, Default)]
-struct Running {
-    loss: f64,
-    hits: usize,
-    rows: usize,
-}
-
-/// What one call of [`Trainer::step`] did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// Whether all is done.
-    pub finished: bool,
-    /// Why, once it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped_by: Option<StoppedBy>,
-    /// Epoch at work, from 1.
-    pub epoch: u32,
-    /// Epochs planned.
-    pub epochs: u32,
-    /// Updates done.
-    pub iteration: u64,
-    /// Updates planned.
-    pub iterations: u64,
-    /// Mean loss of the epoch so far.
-    pub loss: f64,
-    /// Accuracy of the epoch so far.
-    pub accuracy: f64,
-    /// Learning rate of the last update.
-    pub learning_rate: f64,
-    /// Validation loss, at the end of an epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub val_loss: Option<f64>,
-    /// Validation accuracy, at the end of an epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub val_accuracy: Option<f64>,
-    /// Whether this update was the last of its epoch.
-    pub epoch_ended: bool,
-}
-
-/// What a whole run brought.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct History {
-    /// One entry per completed epoch.
-    pub epochs: Vec<EpochRecord>,
-    /// One entry per update.
-    pub iterations: Vec<IterationRecord>,
-    /// Why training ended.
-    pub stopped_by: StoppedBy,
-    /// Epoch (from 1) with the lowest validation loss, or training loss where there is no validation; 0 if none was completed.
-    pub best_epoch: u32,
+    pub(super) progress: Progress,
+    /// Where training goes back to when values stop being numbers: the end of the last epoch.
+    good: (Position, Snapshot),
+    /// Parameters of the best epoch, where they are to be restored.
+    pub(super) best: Option<Snapshot>,
+    ratios: BTreeMap<String, f64>,
+    divergence: Option<Divergence>,
+    stopped: Option<StoppedBy>,
 }
 
 impl Trainer {
-    /// Compiles the step. `tail` is cut by `Graph::split`; its inputs are the tensors of the feature sets, in order.
+    /// Compiles the step. `tail` is cut by `Graph::split`; its inputs are the tensors of the feature sets, in order. `settings`
+    /// are those of the model's layers.
     ///
     /// # Errors
     /// `bad-option` for options, an empty set or labels that do not fit the output; `conflict` where nothing can be trained.
     pub fn new(
         tail: &Graph,
+        settings: &Settings,
         train: Arc<FeatureSet>,
         validation: Option<Arc<FeatureSet>>,
         options: FitOptions,
@@ -110,29 +61,41 @@ impl Trainer {
         if train.count() == 0 {
             return Err(Error::option("train", "the set is empty"));
         }
-        let updater = options.updater.clone().unwrap_or_default();
-        let batch = options.batch_size.min(train.count());
-        let program = Program::new(tail, batch, &updater, budget)?;
-        check_labels(&program, &train)?;
-        validation.iter().try_for_each(|set| check_labels(&program, set))?;
-        let forward = validation.as_ref().map(|_| Forward::new(tail, batch, budget)).transpose()?;
-        let (seed, order) = (options.seed.unwrap_or_default(), (0..train.count()).collect());
+        let validation = validation.filter(|set| set.count() > 0);
+        let batch = options.batch_size.min(train.images());
+        let learning = Learning { settings, updater: options.updater.as_ref(), batch_norm: options.batch_norm };
+        let program = Program::new(tail, batch, &learning, budget)?;
+        let outputs: Vec<(String, usize)> =
+            program.heads.iter().map(|head| (head.predictions.clone(), head.columns)).collect();
+        let heads = Heads::new(&outputs, &train)?;
+        if let Some(other) = validation.as_ref().filter(|set| set.labels() != train.labels()) {
+            let reason = format!("validation has {:?}, training {:?}", other.labels(), train.labels());
+            return Err(Error::option("labels", reason));
+        }
+        let forward = Forward::new(tail, batch, options.batch_norm, budget);
+        let forward = validation.as_ref().map(|_| forward).transpose()?;
         let mut trainer = Self {
+            tail: tail.clone(),
+            settings: settings.clone(),
+            budget,
+            good: (Position::default(), program.snapshot()?),
             program,
+            remainder: None,
             forward,
+            targets: Targets::new(heads, &train, &options)?,
             train,
-            validation: validation.filter(|set| set.count() > 0),
-            updater,
+            validation,
+            seed: options.seed.unwrap_or_default(),
             options,
             batch,
-            seed,
-            order,
-            position: Position::default(),
-            running: Running::default(),
-            epochs: Vec::new(),
-            iterations: Vec::new(),
+            order: Vec::new(),
+            progress: Progress::default(),
+            best: None,
+            ratios: BTreeMap::new(),
+            divergence: None,
+            stopped: None,
         };
-        trainer.begin_epoch();
+        trainer.order = trainer.order_of(0);
         Ok(trainer)
     }
 
@@ -147,98 +110,237 @@ impl Trainer {
         if self.stopped_by().is_none() {
             self.update()?;
         }
-        let epoch_ended = self.position.cursor >= self.order.len();
-        let running = self.running;
-        if epoch_ended && self.stopped_by_epochs_or_open() {
+        let running = self.progress.running;
+        let epoch_ended = self.stopped.is_none() && self.progress.position.cursor >= self.order.len();
+        if epoch_ended && self.progress.epochs.len() < self.options.epochs as usize {
             self.end_epoch()?;
         }
         Ok(self.status(running, epoch_ended))
     }
 
-    fn stopped_by_epochs_or_open(&self) -> bool {
-        self.epochs.len() < self.options.epochs as usize
+    /// Ends training early, as `maxSeconds` of early stopping asks for.
+    pub fn stop(&mut self) {
+        if self.stopped_by().is_none() {
+            self.stopped = Some(StoppedBy::EarlyStopping);
+        }
     }
 
     /// Why training has ended, if it has.
     pub fn stopped_by(&self) -> Option<StoppedBy> {
-        if self.epochs.len() >= self.options.epochs as usize {
+        if self.stopped.is_some() {
+            return self.stopped;
+        }
+        if self.progress.epochs.len() >= self.options.epochs as usize {
             return Some(StoppedBy::Epochs);
         }
-        let reached = self.options.max_iterations.is_some_and(|max| self.position.iteration >= max);
+        let reached = self.options.max_iterations.is_some_and(|max| self.progress.position.iteration >= max);
         reached.then_some(StoppedBy::Iterations)
     }
 
     fn status(&self, running: Running, epoch_ended: bool) -> Status {
-        let last = epoch_ended.then(|| self.epochs.last()).flatten();
-        let stopped_by = self.stopped_by();
+        let last = epoch_ended.then(|| self.progress.epochs.last()).flatten();
+        let (stopped_by, position) = (self.stopped_by(), self.progress.position);
         let rows = running.rows.max(1) as f64;
         Status {
             finished: stopped_by.is_some(),
             stopped_by,
-            epoch: last.map_or(self.position.epoch + 1, |e| e.epoch),
+            epoch: last.map_or(position.epoch + 1, |e| e.epoch),
             epochs: self.options.epochs,
-            iteration: self.position.iteration,
+            iteration: position.iteration,
             iterations: self.planned(),
             loss: running.loss / rows,
             accuracy: running.hits as f64 / rows,
-            learning_rate: self.updater.learning_rate(self.position.iteration.saturating_sub(1), self.position.epoch),
+            learning_rate: last.map_or_else(|| self.learning_rate(), |e| e.learning_rate),
             val_loss: last.and_then(|e| e.val_loss),
             val_accuracy: last.and_then(|e| e.val_accuracy),
+            update_ratios: if epoch_ended { self.ratios.clone() } else { BTreeMap::new() },
             epoch_ended,
         }
     }
 
-    fn begin_epoch(&mut self) {
+    /// Of the last update, by the first updater.
+    fn learning_rate(&self) -> f64 {
+        let Position { epoch, iteration, .. } = self.progress.position;
+        self.program.rates.first().map_or(0.0, |rate| rate.updater.learning_rate(iteration.saturating_sub(1), epoch))
+    }
+
+    /// Rows of an epoch in the order in which they are trained on.
+    fn order_of(&self, epoch: u32) -> Vec<usize> {
+        // Each epoch is shuffled from the sorted order, so that it can be reached without the ones before it.
+        let mut order = self.train.epoch_rows(self.seed, u64::from(epoch));
         if self.options.shuffle {
-            // Each epoch is shuffled from the sorted order, so that it can be reached without the ones before it.
-            self.order = (0..self.train.count()).collect();
-            Rng::for_item(self.seed, Stream::Shuffle, u64::from(self.position.epoch)).shuffle(&mut self.order);
+            Rng::for_item(self.seed, Stream::Shuffle, u64::from(epoch)).shuffle(&mut order);
         }
-        self.position.cursor = 0;
-        self.running = Running::default();
+        order
     }
 
     fn end_epoch(&mut self) -> Result<()> {
+        let snapshot = self.program.snapshot()?;
+        if snapshot.values().flatten().any(|value| !value.is_finite()) {
+            return self.diverge();
+        }
         let validated = self.validate()?;
-        let rows = self.running.rows.max(1) as f64;
-        self.position.epoch += 1;
-        self.epochs.push(EpochRecord {
-            epoch: self.position.epoch,
-            loss: self.running.loss / rows,
-            accuracy: self.running.hits as f64 / rows,
+        let learning_rate = self.learning_rate();
+        let Progress { position, running, epochs, .. } = &mut self.progress;
+        let rows = running.rows.max(1) as f64;
+        *position = Position { epoch: position.epoch + 1, cursor: 0, ..*position };
+        epochs.push(EpochRecord {
+            epoch: position.epoch,
+            loss: running.loss / rows,
+            accuracy: running.hits as f64 / rows,
             val_loss: validated.map(|v| v.0),
             val_accuracy: validated.map(|v| v.1),
-            learning_rate: self.updater.learning_rate(self.position.iteration.saturating_sub(1), self.position.epoch),
+            learning_rate,
         });
-        self.begin_epoch();
+        *running = Running::default();
+        self.good = (*position, snapshot);
+        self.order = self.order_of(self.progress.position.epoch);
+        self.judge();
         Ok(())
     }
 
-    fn update(&mut self) -> Result<()> {
-        let end = (self.position.cursor + self.batch).min(self.order.len());
-        let rows = &self.order[self.position.cursor..end];
-        let backend = &mut self.program.backend;
-        let batch = Batch::gather(&self.train, rows, self.batch);
-        for (name, values) in self.program.features.iter().zip(&batch.features) {
-            backend.write(name, values)?;
+    /// Compares the epoch with the best one, and stops where there was no better one for too long.
+    fn judge(&mut self) {
+        let stopping = self.options.early_stopping.clone();
+        let Some(record) = self.progress.epochs.last() else { return };
+        let (monitor, value) = monitored(record, stopping.as_ref());
+        let min_delta = stopping.as_ref().map_or(0.0, |s| s.min_delta);
+        let gain = |best: f64| if monitor == Monitor::ValAccuracy { value - best } else { best - value };
+        // NaN is never better.
+        let is_better = self.progress.best.map_or(!value.is_nan(), |(_, best)| gain(best) > min_delta);
+        if is_better {
+            self.progress.best = Some((record.epoch, value));
         }
-        backend.write(TARGETS, &batch.targets)?;
-        backend.write(ROW_WEIGHTS, &batch.row_weights)?;
-        backend.write(RATE, &self.updater.scalars(self.position.iteration, self.position.epoch))?;
-        for (index, mask) in self.program.masks.iter().enumerate() {
-            backend.write(&mask.input, &draw(mask, self.seed, self.position.iteration, index as u64))?;
+        let Some(EarlyStopping { patience, restore_best, .. }) = stopping else { return };
+        if is_better && restore_best {
+            self.best = Some(self.good.1.clone());
         }
-        backend.run();
-        let losses = &backend.read(&self.program.losses)?[..rows.len()];
-        let loss: f64 = losses.iter().map(|&l| f64::from(l)).sum();
-        let probabilities = backend.read(&self.program.predictions)?;
-        self.running.hits += hits(probabilities, &batch.targets, self.program.classes, rows.len());
-        self.running.loss += loss;
-        self.running.rows += rows.len();
-        self.iterations.push(IterationRecord { loss: loss / rows.len() as f64 });
-        self.position.cursor = end;
-        self.position.iteration += 1;
+        let best_epoch = self.progress.best.map_or(0, |(epoch, _)| epoch);
+        if record.epoch - best_epoch >= patience && record.epoch < self.options.epochs {
+            self.stopped = Some(StoppedBy::EarlyStopping);
+        }
+    }
+
+    /// The step for `rows` rows, with all that the other one has learnt.
+    fn program_for(&mut self, rows: usize) -> Result<()> {
+        let wanted = if self.program.couples_rows { rows } else { self.batch };
+        if self.program.batch == wanted {
+            return Ok(());
+        }
+        let mut other = match self.remainder.take().filter(|other| other.batch == wanted) {
+            Some(other) => other,
+            None => {
+                let (updater, batch_norm) = (self.options.updater.as_ref(), self.options.batch_norm);
+                let learning = Learning { settings: &self.settings, updater, batch_norm };
+                Program::new(&self.tail, wanted, &learning, self.budget)?
+            }
+        };
+        other.restore(&self.program.snapshot()?)?;
+        self.remainder = Some(std::mem::replace(&mut self.program, other));
         Ok(())
+    }
+
+    /// Writes the inputs of the next step; gives the number of its rows and the labels of each.
+    fn feed(&mut self) -> Result<(usize, Vec<f32>)> {
+        let Position { epoch, iteration, cursor } = self.progress.position;
+        let end = (cursor + self.batch).min(self.order.len());
+        self.program_for(end - cursor)?;
+        let Program { backend, features, heads, rates, masks, batch, .. } = &mut self.program;
+        let inputs = Batch::gather(&self.train, &self.order[cursor..end], *batch, &self.targets);
+        features.iter().zip(&inputs.features).try_for_each(|(name, values)| backend.write(name, values))?;
+        heads.iter().zip(&inputs.targets).try_for_each(|(head, values)| backend.write(&head.targets, values))?;
+        backend.write(ROW_WEIGHTS, &inputs.row_weights)?;
+        for rate in rates {
+            backend.write(&rate.input, &rate.updater.scalars(iteration, epoch))?;
+        }
+        for (index, mask) in masks.iter().enumerate() {
+            backend.write(&mask.input, &draw(mask, self.seed, iteration, index as u64))?;
+        }
+        Ok((end - cursor, inputs.labels.into_iter().chain(inputs.row_weights).collect()))
+    }
+
+    fn update(&mut self) -> Result<()> {
+        let (rows, fed) = self.feed()?;
+        let (labels, weights) = fed.split_at(fed.len() - self.program.batch);
+        let ends_epoch = self.progress.position.cursor + rows >= self.order.len();
+        let before = if ends_epoch { self.program.snapshot()? } else { Snapshot::new() };
+        self.program.backend.run();
+        let mut mean = 0.0;
+        for head in &self.program.heads {
+            let losses = self.program.backend.read(&head.losses)?;
+            mean += losses.iter().zip(weights).map(|(l, w)| f64::from(*l) * f64::from(*w)).sum::<f64>();
+        }
+        if !mean.is_finite() {
+            return self.diverge();
+        }
+        let hits = self.hits(labels, rows)?;
+        if ends_epoch {
+            self.ratios = self.update_ratios(&before)?;
+        }
+        let Progress { position, running, iterations, .. } = &mut self.progress;
+        running.hits += hits;
+        running.loss += mean * rows as f64;
+        running.rows += rows;
+        iterations.push(IterationRecord { loss: mean });
+        position.cursor += rows;
+        position.iteration += 1;
+        Ok(())
+    }
+
+    fn hits(&self, labels: &[f32], rows: usize) -> Result<usize> {
+        let Some(head) = self.program.heads.first() else { return Ok(0) };
+        let targets = self.targets.heads.targets(0, labels, self.train.labels().len());
+        Ok(hits(self.program.backend.read(&head.predictions)?, &targets, head.columns, rows))
+    }
+
+    fn update_ratios(&self, before: &Snapshot) -> Result<BTreeMap<String, f64>> {
+        let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        for name in &self.program.parameters {
+            let Some(layer) = self.program.layer_of.get(name) else { continue };
+            let now = self.program.backend.read(name)?;
+            let sum = sums.entry(layer).or_default();
+            for (now, before) in now.iter().zip(before.get(name).into_iter().flatten()) {
+                sum.0 += f64::from((now - before).abs());
+                sum.1 += f64::from(before.abs());
+            }
+        }
+        let ratio = |(update, size): (f64, f64)| libm::log10(update / size);
+        let all = sums.into_iter().map(|(layer, sum)| (layer.to_owned(), ratio(sum)));
+        Ok(all.filter(|(_, ratio)| ratio.is_finite()).collect())
+    }
+
+    /// Goes back to the last good epoch and repeats the updates since, looking at every value, to find where it began.
+    fn diverge(&mut self) -> Result<()> {
+        let last = self.progress.position.iteration;
+        let (position, snapshot) = self.good.clone();
+        self.program.restore(&snapshot)?;
+        self.progress.position = position;
+        let mut found = None;
+        while found.is_none() && self.progress.position.iteration <= last {
+            if self.progress.position.cursor >= self.order.len() {
+                break;
+            }
+            let (rows, _) = self.feed()?;
+            found = self.program.backend.run_checked();
+            self.progress.position.cursor += rows;
+            self.progress.position.iteration += u64::from(found.is_none());
+        }
+        let iteration = self.progress.position.iteration.min(last);
+        let vertex = found.map_or_else(String::new, |name| self.visible(&name));
+        self.divergence = Some(Divergence { iteration, vertex });
+        self.stopped = Some(StoppedBy::Diverged);
+        self.progress.position = position;
+        self.program.restore(&snapshot)
+    }
+
+    /// The vertex of the tail that a vertex of the step was made for.
+    fn visible(&self, name: &str) -> String {
+        let belongs = |v: &str| name.strip_prefix(v).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let names = self.tail.iter().map(|(_, v)| v.name.as_str());
+        let found = names.filter(|v| belongs(v)).max_by_key(|v| v.len()).and_then(|v| self.tail.find(v));
+        let Some(vertex) = found.map(|id| self.tail.get(id)) else { return name.to_owned() };
+        let layer = self.program.layer_of.get(&vertex.name).or(vertex.layer.as_ref());
+        layer.unwrap_or(&vertex.name).clone()
     }
 
     /// Mean loss and accuracy on the validation set.
@@ -247,90 +349,63 @@ impl Trainer {
         for name in &self.program.parameters {
             forward.backend.write(name, self.program.backend.read(name)?)?;
         }
-        let rows: Vec<usize> = (0..set.count()).collect();
+        let rows = set.plain_rows();
         let (mut loss, mut right) = (0.0, 0);
         for chunk in rows.chunks(self.batch) {
-            let batch = Batch::gather(set, chunk, self.batch);
+            let batch = Batch::plain(set, chunk, self.batch, &self.targets.heads);
             for (name, values) in self.program.features.iter().zip(&batch.features) {
                 forward.backend.write(name, values)?;
             }
+            for (head, values) in self.program.heads.iter().zip(&batch.targets) {
+                forward.backend.write(&head.targets, values)?;
+            }
             forward.backend.run();
-            let probabilities = forward.backend.read(&self.program.predictions)?;
-            let classes = self.program.classes;
-            loss += crate::eval::negative_log_likelihood(probabilities, &batch.targets, classes, chunk.len());
-            right += hits(probabilities, &batch.targets, classes, chunk.len());
+            for (index, head) in self.program.heads.iter().enumerate() {
+                let losses = &forward.backend.read(&head.losses)?[..chunk.len()];
+                loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();
+                if index == 0 {
+                    let predictions = forward.backend.read(&head.predictions)?;
+                    right += hits(predictions, &batch.targets[0], head.columns, chunk.len());
+                }
+            }
         }
         let count = rows.len() as f64;
         Ok(Some((loss / count, right as f64 / count)))
     }
 
-    /// Values of all trained parameters as they are now.
-    pub fn parameters(&self) -> Result<Parameters> {
+    /// Values of all trained parameters: those of the best epoch where early stopping restores it, unless the run was aborted.
+    pub fn parameters(&self, stopped_by: StoppedBy) -> Result<Parameters> {
+        let best = self.best.as_ref().filter(|_| stopped_by != StoppedBy::Aborted);
         let parameter = |name: &String| -> Result<(String, Tensor)> {
             let shape = self.program.backend.plan().named(name)?.shape.clone();
-            Ok((name.clone(), Tensor::f32(shape, self.program.backend.read(name)?.to_vec())?))
+            let values = match best.and_then(|best| best.get(name)) {
+                Some(values) => values.clone(),
+                None => self.program.backend.read(name)?.to_vec(),
+            };
+            Ok((name.clone(), Tensor::f32(shape, values)?))
         };
         self.program.parameters.iter().map(parameter).collect()
     }
 
     /// What the run brought so far. `stopped_by` is what the caller knows of its end.
     pub fn history(&self, stopped_by: StoppedBy) -> History {
-        let monitored = |e: &EpochRecord| e.val_loss.unwrap_or(e.loss);
-        let best = self.epochs.iter().min_by(|a, b| monitored(a).total_cmp(&monitored(b)));
         History {
-            epochs: self.epochs.clone(),
-            iterations: self.iterations.clone(),
+            epochs: self.progress.epochs.clone(),
+            iterations: self.progress.iterations.clone(),
             stopped_by,
-            best_epoch: best.map_or(0, |e| e.epoch),
+            best_epoch: self.progress.best.map_or(0, |(epoch, _)| epoch),
+            divergence: self.divergence.clone(),
         }
     }
-}
 
-fn check_labels(program: &program::Program, set: &FeatureSet) -> Result<()> {
-    let (classes, labels) = (program.classes, set.labels().len());
-    if classes == labels {
-        return Ok(());
+    /// Goes on from where another run of the same step was.
+    pub(super) fn resume(&mut self, progress: Progress, now: &Snapshot, best: Option<Snapshot>) -> Result<()> {
+        self.program.restore(now)?;
+        self.good = (progress.position, now.clone());
+        self.order = self.order_of(progress.position.epoch);
+        (self.progress, self.best) = (progress, best);
+        Ok(())
     }
-    Err(Error::option(
-        "labels",
-        format!("the data has {labels} labels, output '{}' has {classes}", program.predictions),
-    ))
-}
-
-/// Rows of a feature set as a batch; rows beyond the given ones repeat the first with weight 0.
-struct Batch {
-    features: Vec<Vec<f32>>,
-    targets: Vec<f32>,
-    row_weights: Vec<f32>,
-}
-
-impl Batch {
-    fn gather(set: &FeatureSet, rows: &[usize], batch: usize) -> Self {
-        let padded: Vec<usize> = rows.iter().copied().chain(std::iter::repeat(rows[0])).take(batch).collect();
-        let features = (0..set.tensors().len()).map(|tensor| set.gather(tensor, &padded)).collect();
-        let classes = set.labels().len();
-        let targets = padded.iter().flat_map(|&row| &set.targets()[row * classes..][..classes]).copied().collect();
-        let weight = 1.0 / rows.len() as f32;
-        let row_weights = (0..batch).map(|i| if i < rows.len() { weight } else { 0.0 }).collect();
-        Self { features, targets, row_weights }
-    }
-}
-
-/// Rows whose most probable class is the target's.
-fn hits(probabilities: &[f32], targets: &[f32], classes: usize, rows: usize) -> usize {
-    let pairs = probabilities.chunks_exact(classes).zip(targets.chunks_exact(classes)).take(rows);
-    pairs.filter(|(p, t)| argmax(p) == argmax(t)).count()
-}
-
-/// Position of the first largest value.
-fn argmax(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = index;
-        }
-    }
-    best
 }
 
 /// Inverted dropout (Srivastava et al. 2014, section 10): 0 with probability `rate`, else `1 / (1 − rate)`.

@@ -6,6 +6,7 @@ mod config;
 mod export;
 mod fitting;
 mod freezing;
+mod helper;
 mod init;
 mod layers;
 mod load;
@@ -23,6 +24,7 @@ pub use config::{
     VertexKind,
 };
 pub use export::{Export, ExportOptions, ExportType, Verified};
+pub use helper::{Labelled, TransferLearningHelper};
 pub use init::WeightInit;
 pub use load::{Files, LoadOptions};
 pub use model::{Model, TensorInfo};

@@ -12,11 +12,11 @@ use super::config::{Edit, FineTuneConfiguration};
 use super::freezing::freeze;
 use super::settings::Settings;
 use crate::backend::Session;
-use crate::data::Preprocessing;
+use crate::data::{FeatureSet, Preprocessing};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Split};
 use crate::tensor::Tensor;
-use crate::train::{FitOptions, Parameters};
+use crate::train::{Checkpoint, FitOptions, Parameters, Trainer};
 
 /// A network with its labels, preprocessing and learning configuration.
 #[derive(Debug, Clone)]
@@ -49,6 +49,19 @@ pub struct TensorInfo {
 }
 
 impl Model {
+    /// A network without labels, with default preprocessing.
+    pub fn new(graph: Graph) -> Self {
+        Self {
+            graph,
+            labels: None,
+            preprocessing: Preprocessing::default(),
+            configuration: FineTuneConfiguration::default(),
+            settings: Settings::new(),
+            reinitialized: Vec::new(),
+            provenance: BTreeMap::new(),
+        }
+    }
+
     /// A copy with the edits applied; this model stays as it is.
     ///
     /// # Errors
@@ -104,20 +117,51 @@ impl Model {
         Ok(())
     }
 
-    /// Cut at the given vertices, or at the model's own frozen set; a model with nothing frozen is all trunk.
+    /// Cut at the given vertices, or at the model's own frozen set; where nothing is frozen, at its inputs.
     pub fn split(&self, at: Option<&[String]>) -> Result<Split> {
-        if let Some(names) = at {
-            return freeze(self.graph.clone(), &names.iter().cloned().collect())?.split();
+        match at {
+            Some(names) => freeze(self.graph.clone(), &names.iter().cloned().collect())?.split(),
+            None => self.graph.split(),
         }
-        let any_frozen = self.graph.iter().any(|(_, v)| v.frozen && !v.is_stored());
-        if any_frozen { self.graph.split() } else { self.graph.for_inference().split() }
     }
 
-    /// Options of `fit`, completed by the configuration.
-    pub fn fit_options(&self, mut options: FitOptions) -> FitOptions {
-        options.updater = options.updater.or_else(|| self.configuration.learning.updater.clone());
+    /// Training of the part that `split(at)` leaves trainable, on features that the rest made. Where the options give no seed,
+    /// the model's configuration does.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; `stale-features` where another trunk made the features.
+    pub fn trainer(
+        &self,
+        at: Option<&[String]>,
+        train: Arc<FeatureSet>,
+        validation: Option<Arc<FeatureSet>>,
+        mut options: FitOptions,
+    ) -> Result<Trainer> {
+        let tail = self.checked_tail(at, &train, validation.as_deref())?;
         options.seed = options.seed.or(self.configuration.seed);
-        options
+        Trainer::new(&tail, &self.settings, train, validation, options, None)
+    }
+
+    /// Continues a run of [`Model::trainer`] from its checkpoint.
+    ///
+    /// # Errors
+    /// As [`Trainer::resumed`].
+    pub fn resumed_trainer(
+        &self,
+        at: Option<&[String]>,
+        train: Arc<FeatureSet>,
+        validation: Option<Arc<FeatureSet>>,
+        checkpoint: Checkpoint,
+    ) -> Result<Trainer> {
+        let tail = self.checked_tail(at, &train, validation.as_deref())?;
+        Trainer::resumed(&tail, &self.settings, train, validation, checkpoint, None)
+    }
+
+    fn checked_tail(&self, at: Option<&[String]>, train: &FeatureSet, other: Option<&FeatureSet>) -> Result<Graph> {
+        let split = self.split(at)?;
+        let key = self.trunk_key(&split)?;
+        [Some(train), other].into_iter().flatten().try_for_each(|set| set.check_trunk(&key))?;
+        Ok(split.tail)
     }
 
     /// Takes over trained parameters.

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use wasm_bindgen::prelude::*;
 
 use super::convert::{JsResult, OrThrow, failure, from_js, names, to_js};
 use super::features::WasmFeatures;
 use super::model::WasmModel;
 use crate::error::Error;
-use crate::train::{FitOptions, StoppedBy, Trainer};
+use crate::train::{Checkpoint, FitOptions, StoppedBy, Trainer};
 
 /// Training in slices.
 #[wasm_bindgen]
@@ -16,26 +17,28 @@ pub struct WasmTrainer {
 
 #[wasm_bindgen]
 impl WasmTrainer {
-    /// Compiles the training step. `validation` is taken; give it `share()` to keep a handle.
+    /// Compiles the training step. `validation` is taken; give it `share()` to keep a handle. With a checkpoint, its settings
+    /// hold where `options` says nothing.
     pub fn create(
         model: &WasmModel,
         at: JsValue,
         train: &WasmFeatures,
         validation: Option<WasmFeatures>,
         options: JsValue,
+        checkpoint: Option<Vec<u8>>,
     ) -> JsResult<WasmTrainer> {
-        let options: FitOptions = from_js(options, "fit")?;
+        let given: Map<String, Value> = from_js(options, "fit")?;
         let at = names(at, "at")?;
-        let key = model.key(at.clone())?;
-        train.set.check_trunk(&key).or_throw()?;
-        if let Some(validation) = &validation {
-            validation.set.check_trunk(&key).or_throw()?;
-        }
-        let tail = model.model.split(at.as_deref()).or_throw()?.tail;
-        let options = model.model.fit_options(options);
-        let validation = validation.map(|v| Arc::clone(&v.set));
-        let trainer = Trainer::new(&tail, Arc::clone(&train.set), validation, options, None).or_throw()?;
-        Ok(Self { trainer })
+        let (train, validation) = (Arc::clone(&train.set), validation.map(|v| Arc::clone(&v.set)));
+        let trainer = match checkpoint {
+            None => model.model.trainer(at.as_deref(), train, validation, parse(given)?),
+            Some(bytes) => {
+                let mut checkpoint = Checkpoint::read(&bytes).or_throw()?;
+                checkpoint.options = parse(over(given, &checkpoint.options)?)?;
+                model.model.resumed_trainer(at.as_deref(), train, validation, checkpoint)
+            }
+        };
+        Ok(Self { trainer: trainer.or_throw()? })
     }
 
     /// Trains for about `budgetMs`, at least one update, and not past the end of an epoch.
@@ -49,16 +52,36 @@ impl WasmTrainer {
         }
     }
 
+    /// Ends the run as early stopping does.
+    pub fn stop(&mut self) {
+        self.trainer.stop();
+    }
+
+    /// The run as bytes that `create` takes.
+    pub fn checkpoint(&self) -> JsResult<Vec<u8>> {
+        self.trainer.checkpoint().or_throw()
+    }
+
     /// Writes the parameters into the model and tells what the run brought.
     pub fn finish(&mut self, model: &mut WasmModel, stopped_by: JsValue) -> JsResult<JsValue> {
         let stopped_by: StoppedBy = from_js(stopped_by, "stoppedBy")?;
-        if self.trainer.history(stopped_by).iterations.iter().any(|i| !i.loss.is_finite()) {
-            let reason =
-                "the loss became infinite or not a number; choose a lower learning rate. The model was left as it was";
-            return Err(failure(&Error::option("updater", reason)));
-        }
-        model.model.update(self.trainer.parameters().or_throw()?).or_throw()?;
+        model.model.update(self.trainer.parameters(stopped_by).or_throw()?).or_throw()?;
         model.changed();
         to_js(&self.trainer.history(stopped_by))
+    }
+}
+
+fn parse(options: Map<String, Value>) -> JsResult<FitOptions> {
+    serde_json::from_value(Value::Object(options)).map_err(|e| failure(&Error::option("fit", e.to_string())))
+}
+
+/// The given options, and those of the checkpoint where they say nothing.
+fn over(given: Map<String, Value>, below: &FitOptions) -> JsResult<Map<String, Value>> {
+    match serde_json::to_value(below) {
+        Ok(Value::Object(mut all)) => {
+            all.extend(given);
+            Ok(all)
+        }
+        _ => Err(failure(&Error::internal("settings of a checkpoint are no object"))),
     }
 }

@@ -51,17 +51,40 @@ impl CpuBackend {
 
     /// See [`super::Backend::run`].
     pub fn run(&mut self) {
-        for (step, weights) in self.plan.steps.iter().zip(&mut self.prepared) {
-            if step.op.updates() > 0 {
-                update(&self.plan, &mut self.slots, step);
-            } else {
-                let mut y = std::mem::take(&mut self.slots[step.writes]);
-                let mut cx =
-                    CpuContext { scratch: &mut self.scratch, prepared: &mut weights.prepared, fixed: weights.fixed };
-                step.op.eval_cpu(&mut cx, &views(&self.plan, &self.slots, step, 0), &mut y[..step.len]);
-                self.slots[step.writes] = y;
-            }
+        (0..self.plan.steps.len()).for_each(|index| self.execute(index));
+    }
+
+    /// See [`super::Backend::run_checked`].
+    pub fn run_checked(&mut self) -> Option<String> {
+        (0..self.plan.steps.len())
+            .find(|&index| {
+                self.execute(index);
+                !self.is_finite(index)
+            })
+            .map(|index| self.plan.steps[index].vertex.clone())
+    }
+
+    fn execute(&mut self, index: usize) {
+        let (step, weights) = (&self.plan.steps[index], &mut self.prepared[index]);
+        if step.op.updates() > 0 {
+            update(&self.plan, &mut self.slots, step);
+            return;
         }
+        let mut y = std::mem::take(&mut self.slots[step.writes]);
+        let mut cx = CpuContext { scratch: &mut self.scratch, prepared: &mut weights.prepared, fixed: weights.fixed };
+        step.op.eval_cpu(&mut cx, &views(&self.plan, &self.slots, step, 0), &mut y[..step.len]);
+        self.slots[step.writes] = y;
+    }
+
+    /// Whether all that the step wrote are numbers.
+    fn is_finite(&self, index: usize) -> bool {
+        let step = &self.plan.steps[index];
+        let finite = |slot: usize, len: usize| self.slots[slot][..len].iter().all(|x| x.is_finite());
+        let updated = step.reads.iter().take(step.op.updates()).all(|read| match read.at {
+            Location::Slot(slot) => finite(slot, read.shape.len()),
+            Location::Constant(_) => true,
+        });
+        updated && finite(step.writes, step.len)
     }
 
     /// See [`super::Backend::read`].

@@ -1,0 +1,12 @@
+//! What transfer learning promises, on small random networks. Every failure names the network and its seed.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+mod builder;
+mod data;
+mod errors;
+mod freezing;
+mod networks;
+mod persistence;
+mod settings;
+mod sizes;
