@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use regraft::ops::{Case, Op, all_cases};
+use regraft::ops::{Case, Function, Op, all_cases};
 use regraft::tensor::{Shape, TensorType};
 
 #[cfg(target_arch = "wasm32")]
@@ -29,11 +29,19 @@ const KEEPS: f64 = 1e-30;
 /// Largest `|y − reference| / max(size, |reference|)`, and that size.
 fn tolerance(op: &Op) -> (f64, f64) {
     match op {
-        Op::Clip(_) | Op::ClipGrad(_) | Op::MaxPool(_) => (EXACT, CANCELS),
+        Op::Clip(_) | Op::ClipGrad(_) | Op::MaxPool(_) | Op::Maximum(_) | Op::MaximumGrad(_) => (EXACT, CANCELS),
         Op::BroadcastLike(_) | Op::Concat(_) | Op::Slice(_) | Op::Pad(_) => (EXACT, CANCELS),
         Op::Reshape(_) | Op::ReshapeLike(_) | Op::Flatten(_) | Op::Transpose(_) | Op::Dropout(_) => (EXACT, CANCELS),
         Op::Scale(_) | Op::Multiply(_) => (ROUNDED, KEEPS),
         Op::Sigmoid(_) | Op::Softmax(_) => (EXPONENTIAL, KEEPS),
+        // These carry the rounding of a square or a sum into an exponential or a difference.
+        Op::Activate(op) => match op.function {
+            Function::Gelu | Function::GeluTanh | Function::HardSigmoid { .. } | Function::HardSwish => {
+                (EXPONENTIAL, CANCELS)
+            }
+            _ => (EXPONENTIAL, KEEPS),
+        },
+        Op::ActivateGrad(_) => (EXPONENTIAL, CANCELS),
         Op::SoftmaxNll(_) | Op::SoftmaxNllGrad(_) => (EXPONENTIAL, CANCELS),
         _ => (ROUNDED, CANCELS),
     }

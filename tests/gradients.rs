@@ -23,7 +23,8 @@ const ABSOLUTE: f64 = 1e-8;
 const ELEMENTS: usize = 48;
 
 /// Ops that take no gradient: gradients themselves and updaters.
-const WITHOUT_GRADIENT: [&str; 26] = [
+const WITHOUT_GRADIENT: &[&str] = &[
+    "activate_grad",
     "adadelta",
     "adagrad",
     "adam",
@@ -38,6 +39,7 @@ const WITHOUT_GRADIENT: [&str; 26] = [
     "depthwise_conv2d_input_grad",
     "depthwise_conv2d_weight_grad",
     "max_pool_grad",
+    "maximum_grad",
     "nadam",
     "nesterovs",
     "penalize",

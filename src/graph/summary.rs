@@ -46,7 +46,7 @@ impl Graph {
             pending.retain(|p| !parts.contains(p));
             let mut row = VertexSummary {
                 name: vertex.name.clone(),
-                kind: vertex.op.name(),
+                kind: vertex.op.label(),
                 inputs: Vec::new(),
                 output_shape: shapes[id.index()].clone(),
                 parameters: 0,

@@ -45,7 +45,7 @@ impl Operator for Add {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        elementwise_cases(|shapes| Case::new(Self, shapes))
+        ELEMENTWISE.into_iter().map(|shapes| Case::new(Self, shapes)).collect()
     }
 
     #[cfg(any(test, feature = "conformance"))]
@@ -56,15 +56,13 @@ impl Operator for Add {
 
 /// Pairs of shapes that are broadcast to each other in every way.
 #[cfg(any(test, feature = "conformance"))]
-pub(super) fn elementwise_cases(case: impl Fn([&[usize]; 2]) -> Case) -> Vec<Case> {
-    vec![
-        case([&[1], &[1]]),
-        case([&[3, 5, 7], &[3, 5, 7]]),
-        case([&[2, 3, 4, 19], &[19]]),
-        case([&[19], &[2, 3, 19]]),
-        case([&[2, 3, 4, 9], &[2, 1, 1, 9]]),
-        case([&[13, 1], &[1, 11]]),
-        case([&[2, 3, 5], &[2, 3, 1]]),
-        case([&[4, 5], &[]]),
-    ]
-}
+pub(super) const ELEMENTWISE: [[&[usize]; 2]; 8] = [
+    [&[1], &[1]],
+    [&[3, 5, 7], &[3, 5, 7]],
+    [&[2, 3, 4, 19], &[19]],
+    [&[19], &[2, 3, 19]],
+    [&[2, 3, 4, 9], &[2, 1, 1, 9]],
+    [&[13, 1], &[1, 11]],
+    [&[2, 3, 5], &[2, 3, 1]],
+    [&[4, 5], &[]],
+];

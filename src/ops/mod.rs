@@ -26,6 +26,11 @@ pub trait Operator {
     /// How many of the first inputs are updated in place; such an op's value is its first input.
     const UPDATES: usize = 0;
 
+    /// Name shown in summaries; that of the function where one op has several.
+    fn label(&self) -> &'static str {
+        Self::NAME
+    }
+
     /// Type of the value, or why the inputs do not fit.
     fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError>;
 
@@ -79,6 +84,10 @@ macro_rules! ops {
             /// Name shown to users and in errors.
             pub fn name(&self) -> &'static str {
                 match self { $($(Self::$op(_) => $op::NAME,)+)+ }
+            }
+            /// See [`Operator::label`].
+            pub fn label(&self) -> &'static str {
+                match self { $($(Self::$op(op) => op.label(),)+)+ }
             }
             /// See [`Operator::UPDATES`].
             pub fn updates(&self) -> usize {
@@ -135,9 +144,12 @@ ops! {
     batch_norm::{BatchNorm};
     clip::{Clip, ClipGrad};
     sigmoid::{Sigmoid, SigmoidGrad};
+    activate::{Activate, ActivateGrad};
     add::{Add};
     multiply::{Multiply};
+    maximum::{Maximum, MaximumGrad};
     scale::{Scale};
+    shift::{Shift};
     sum_like::{SumLike};
     broadcast_like::{BroadcastLike};
     concat::{Concat};
@@ -168,6 +180,7 @@ ops! {
     constrain::{ConstrainNorm, ConstrainSign};
 }
 
+pub use activate::Function;
 pub use parameter::Role;
 pub use reshape::Dim;
 pub use row_loss::RowLossKind;

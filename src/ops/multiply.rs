@@ -38,7 +38,7 @@ impl Operator for Multiply {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        super::add::elementwise_cases(|shapes| Case::new(Self, shapes))
+        super::add::ELEMENTWISE.into_iter().map(|shapes| Case::new(Self, shapes)).collect()
     }
 
     #[cfg(any(test, feature = "conformance"))]

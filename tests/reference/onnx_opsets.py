@@ -1,4 +1,4 @@
-"""Operators in the forms of operator sets 7 to 21, with the outputs that onnxruntime gives.
+"""Operators in the forms of operator sets 7 to 22, with the outputs that onnxruntime gives.
 
     onnx_opsets.py FOLDER
 
@@ -154,6 +154,52 @@ def attributes_that_became_inputs(folder):
         net.write(folder)
 
 
+def functions(folder):
+    """Functions of one value, one after the other in each form they have."""
+    number = lambda net, value: net.stored(np.float32(value))
+    for opset in (7, 9, 11, 13, 14, 18, 20, 22):
+        for name, attributes in [
+            ("LeakyRelu", {}),
+            ("LeakyRelu", {"alpha": 0.3}),
+            ("Elu", {}),
+            ("Elu", {"alpha": 0.5}),
+            ("Selu", {}),
+            ("HardSigmoid", {}),
+            ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.4}),
+            ("Tanh", {}),
+            ("Softplus", {}),
+            ("Softsign", {}),
+            ("Erf", {"since": 9}),
+            ("HardSwish", {"since": 14}),
+            ("Mish", {"since": 18}),
+            ("Gelu", {"since": 20}),
+            ("Gelu", {"since": 20, "approximate": "tanh"}),
+        ]:
+            attributes = dict(attributes)
+            if opset < attributes.pop("since", 7):
+                continue
+            net = Net("_".join([name.lower(), *(f"{k}{v}" for k, v in attributes.items())]), opset, [3, 4, 5])
+            net("Mul", number(net, 4))
+            net(name, **attributes)
+            net.write(folder)
+
+        net = Net("arithmetic", opset, [3, 4, 5])
+        net("PRelu", net.stored(np.full([1, 1, 1], 0.25, "float32")))
+        shifted = net("Add", number(net, 2), after=net("Mul", net.last, after=net.last))
+        net("Div", shifted, after="x")
+        net("Reciprocal", after=net("Sub", net.last, after=net.stored(np.array([7], "float32"))))
+        net("Sub", number(net, 0.5))
+        net.write(folder)
+
+        net = Net("largest_and_smallest", opset, [3, 4, 5])
+        scaled = net("Mul", net.weights(3, 1, 1))
+        squared = net("Mul", "x", after="x")
+        largest = net("Max", scaled, squared, after="x")
+        smallest = net("Min", scaled, squared, after="x")
+        net("Min", largest, after=net("Max", smallest, after=net.weights(5) if opset > 7 else scaled))
+        net.write(folder)
+
+
 def windows(folder):
     convolutions = {
         "same_upper": ((4, 3, 3, 3), {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
@@ -300,7 +346,7 @@ def residual(folder):
 
 def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    for write in (attributes_that_became_inputs, windows, shape_arithmetic, stored_types, residual):
+    for write in (attributes_that_became_inputs, functions, windows, shape_arithmetic, stored_types, residual):
         write(folder)
     names = [case["name"] for case in manifest]
     assert len(set(names)) == len(names), "two cases share a name"

@@ -167,8 +167,11 @@ fn part(graph: &Graph, vertex: &Vertex) -> Part {
         Op::AvgPool(op) => spatial!(op),
         Op::GlobalAvgPool(op) => spatial!(op),
         Op::BatchNorm(op) if image => spatial!(op),
-        Op::Clip(_) | Op::Sigmoid(_) | Op::Scale(_) | Op::Dropout(_) if image => Part::Follows(vertex.op.clone()),
-        Op::Add(_) | Op::Multiply(_) if image && broadcasts_as_image(graph, vertex) => Part::Follows(vertex.op.clone()),
+        Op::Clip(_) | Op::Sigmoid(_) | Op::Activate(_) if image => Part::Follows(vertex.op.clone()),
+        Op::Scale(_) | Op::Shift(_) | Op::Dropout(_) if image => Part::Follows(vertex.op.clone()),
+        Op::Add(_) | Op::Multiply(_) | Op::Maximum(_) if image && broadcasts_as_image(graph, vertex) => {
+            Part::Follows(vertex.op.clone())
+        }
         Op::Concat(op) if image => {
             let mut op = op.clone();
             op.axis = moved(op.axis);

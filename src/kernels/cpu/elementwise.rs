@@ -41,6 +41,30 @@ pub(crate) fn mul(a: &[f32], b: &[f32], y: &mut [f32]) {
     }
 }
 
+/// `y = max(a, b)`; NaN wins.
+pub(crate) fn maximum(a: &[f32], b: &[f32], y: &mut [f32]) {
+    debug_assert!(a.len() == y.len() && b.len() == y.len());
+    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+        *y = if a >= b || a.is_nan() { a } else { b };
+    }
+}
+
+/// `y` is 1 where `a ≥ b`, else 0.
+pub(crate) fn not_less(a: &[f32], b: &[f32], y: &mut [f32]) {
+    debug_assert!(a.len() == y.len() && b.len() == y.len());
+    for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+        *y = f32::from(u8::from(a >= b));
+    }
+}
+
+/// `y` is 1 where `a < b`, else 0.
+pub(crate) fn less(a: &[f32], b: &[f32], y: &mut [f32]) {
+    debug_assert!(a.len() == y.len() && b.len() == y.len());
+    for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+        *y = f32::from(u8::from(a < b));
+    }
+}
+
 /// `y = 1 / (1 + e^-x)`, 4 ulp.
 pub(crate) fn sigmoid(x: &[f32], y: &mut [f32]) {
     debug_assert_eq!(x.len(), y.len());

@@ -4,6 +4,7 @@
 //! and stay inside their slices in any case. The order in which an output element is summed depends on its own
 //! row alone, so neither the batch size nor the position in the batch changes a bit of it.
 
+pub(crate) mod activation;
 mod conv2d;
 mod conv2d_grad;
 mod depthwise;
@@ -23,7 +24,9 @@ mod update;
 pub(crate) use conv2d::{ConvShape, PackedConv, conv2d};
 pub(crate) use conv2d_grad::{conv2d_dw, conv2d_dx};
 pub(crate) use depthwise::{depthwise, depthwise_dw, depthwise_dx};
-pub(crate) use elementwise::{add, channel_scale_shift, clamp, clamp_dx, clamped, mul, sigmoid};
+pub(crate) use elementwise::{
+    add, channel_scale_shift, clamp, clamp_dx, clamped, less, maximum, mul, not_less, sigmoid,
+};
 pub(crate) use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
 pub(crate) use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
 pub(crate) use reduce::{softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, sum_rows};

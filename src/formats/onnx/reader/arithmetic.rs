@@ -4,7 +4,7 @@ use super::builder::{Builder, Step, Value, Weights, unsupported};
 use super::integers::{Int, Ints};
 use super::node::Node;
 use crate::graph::VertexId;
-use crate::ops::{Add, Multiply, Op, Role, Scale};
+use crate::ops::{Activate, Add, Function, Multiply, Op, Role, Scale, Shift};
 use crate::tensor::Tensor;
 
 /// The result where both inputs are integers.
@@ -21,6 +21,9 @@ pub(super) fn add(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         return Ok(result);
     }
     let (x, y) = (node.input(0)?, node.input(1)?);
+    if let Some((value, by)) = with_number(b, &x, &y)? {
+        return b.apply(node.name, Shift { by }, &[value]);
+    }
     match (&x, &y) {
         (Value::Vertex(id), Value::Weights(bias)) | (Value::Weights(bias), Value::Vertex(id)) => {
             match bias_of_dense(b, *id, bias)? {
@@ -80,6 +83,9 @@ pub(super) fn sub(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
             b.part(node.name, "negative", Scale { factor: -1.0 }, &[y])?.into()
         }
     };
+    if let Some((value, by)) = with_number(b, &x, &negative)? {
+        return b.apply(node.name, Shift { by }, &[value]);
+    }
     b.apply(node.name, Add, &[x, negative])
 }
 
@@ -92,13 +98,14 @@ pub(super) fn mul(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
 
 /// By one stored number, it is a scale.
 fn multiply(b: &mut Builder, node: &Node<'_>, x: Value, y: Value) -> Step<Value> {
-    if let Some((value, factor)) = scaled_by(b, &x, &y)? {
+    if let Some((value, factor)) = with_number(b, &x, &y)? {
         return b.apply(node.name, Scale { factor }, &[value]);
     }
     b.apply(node.name, Multiply, &[x, y])
 }
 
-fn scaled_by(b: &Builder, x: &Value, y: &Value) -> Step<Option<(Value, f32)>> {
+/// A value of the network and a stored number that does not broadcast it.
+fn with_number(b: &Builder, x: &Value, y: &Value) -> Step<Option<(Value, f32)>> {
     let (value, weights) = match (x, y) {
         (value @ Value::Vertex(_), Value::Weights(weights)) | (Value::Weights(weights), value @ Value::Vertex(_)) => {
             (value, weights)
@@ -124,7 +131,12 @@ pub(super) fn div(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
             multiply(b, node, x, inverse)
         }
         Value::Integers(_) => unsupported("floats divided by integers"),
-        _ => unsupported("a divisor computed by the network"),
+        divisor => {
+            let divisor = b.computed(divisor)?;
+            let inverse = Activate { function: Function::Reciprocal };
+            let inverse = b.part(node.name, "inverse", inverse, &[divisor])?;
+            b.apply(node.name, Multiply, &[x, inverse.into()])
+        }
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Normalization {
 
 /// Operator set and IR version: of 2022, which all current runtimes read (ONNX repository, `docs/Versioning.md`).
 const VERSIONS: (i64, i64) = (17, 8);
+/// Mish came with this operator set.
+const VERSIONS_MISH: (i64, i64) = (18, 8);
+/// Gelu came with this operator set.
+const VERSIONS_GELU: (i64, i64) = (20, 9);
 /// Average pooling with dilation came with this operator set.
 const VERSIONS_DILATED_AVERAGE: (i64, i64) = (19, 9);
 /// With this operator set, shape inference leaves out windows behind the image as runtimes always did.

@@ -1,10 +1,10 @@
 //! Ops as ONNX operators.
 
-use super::proto::{float, float_tensor, int, int_tensor, ints, signed};
-use super::{Form, VERSIONS_DILATED_AVERAGE, VERSIONS_ROUNDED_UP, Writer, axis};
+use super::proto::{float, float_tensor, int, int_tensor, ints, signed, text};
+use super::{Form, VERSIONS_DILATED_AVERAGE, VERSIONS_GELU, VERSIONS_MISH, VERSIONS_ROUNDED_UP, Writer, axis};
 use crate::error::Result;
 use crate::graph::{Vertex, VertexId};
-use crate::ops::{Clamp, Dim, Layout, Op, Pad, Slice, Window};
+use crate::ops::{Clamp, Dim, Function, Layout, Op, Pad, Slice, Window};
 use crate::tensor::Shape;
 
 type Attributes = Vec<super::onnx::Attribute>;
@@ -40,6 +40,7 @@ impl Writer<'_> {
             }
             Op::Clip(op) => self.clip(id, vertex, op.clamp)?,
             Op::Sigmoid(_) => self.elementwise("Sigmoid", id, vertex, vec![])?,
+            Op::Activate(op) => self.activate(id, vertex, op.function)?,
             Op::Dropout(op) => {
                 let ratio = self.number(vertex, "ratio", op.rate);
                 self.elementwise("Dropout", id, vertex, vec![ratio])?;
@@ -48,6 +49,11 @@ impl Writer<'_> {
                 let factor = self.number(vertex, "factor", op.factor);
                 self.elementwise("Mul", id, vertex, vec![factor])?;
             }
+            Op::Shift(op) => {
+                let by = self.number(vertex, "by", op.by);
+                self.elementwise("Add", id, vertex, vec![by])?;
+            }
+            Op::Maximum(_) => self.elementwise("Max", id, vertex, vec![])?,
             Op::Add(_) => self.elementwise("Add", id, vertex, vec![])?,
             Op::Multiply(_) => self.elementwise("Mul", id, vertex, vec![])?,
             Op::Concat(op) => self.plain("Concat", id, vertex, vec![axis(op.axis)])?,
@@ -152,15 +158,52 @@ impl Writer<'_> {
 
     /// A node that works in either layout: in NCHW where all it reads is there already.
     fn elementwise(&mut self, op: &str, id: VertexId, vertex: &Vertex, more: Vec<String>) -> Result<()> {
-        let only_nchw = |input: &VertexId| self.nchw.contains_key(input) && !self.plain.contains_key(input);
-        let layout = if vertex.inputs.iter().all(only_nchw) { Layout::Nhwc } else { Layout::Nchw };
-        let mut inputs = Vec::with_capacity(vertex.inputs.len() + more.len());
-        for &input in &vertex.inputs {
-            inputs.push(self.image(input, layout)?);
-        }
+        let (mut inputs, layout) = self.in_either_layout(vertex)?;
         inputs.extend(more);
         let (name, result) = (self.name(id), self.result(id, layout));
         self.node(op, &name, inputs, &result, vec![]);
+        Ok(())
+    }
+
+    fn in_either_layout(&mut self, vertex: &Vertex) -> Result<(Vec<String>, Layout)> {
+        let only_nchw = |input: &VertexId| self.nchw.contains_key(input) && !self.plain.contains_key(input);
+        let layout = if vertex.inputs.iter().all(only_nchw) { Layout::Nhwc } else { Layout::Nchw };
+        let inputs = vertex.inputs.iter().map(|input| self.image(*input, layout)).collect::<Result<_>>()?;
+        Ok((inputs, layout))
+    }
+
+    fn activate(&mut self, id: VertexId, vertex: &Vertex, function: Function) -> Result<()> {
+        let (op, attributes, versions) = match function {
+            Function::LeakyRelu { alpha } => ("LeakyRelu", vec![float("alpha", alpha)], None),
+            Function::Elu { alpha } => ("Elu", vec![float("alpha", alpha)], None),
+            Function::Selu => ("Selu", vec![], None),
+            Function::Gelu => ("Gelu", vec![], Some(VERSIONS_GELU)),
+            Function::GeluTanh => ("Gelu", vec![text("approximate", "tanh")], Some(VERSIONS_GELU)),
+            Function::Tanh => ("Tanh", vec![], None),
+            Function::Softplus => ("Softplus", vec![], None),
+            Function::Softsign => ("Softsign", vec![], None),
+            Function::HardSigmoid { alpha, beta } => {
+                ("HardSigmoid", vec![float("alpha", alpha), float("beta", beta)], None)
+            }
+            Function::HardSwish => ("HardSwish", vec![], None),
+            Function::Mish => ("Mish", vec![], Some(VERSIONS_MISH)),
+            Function::Erf => ("Erf", vec![], None),
+            Function::Reciprocal => ("Reciprocal", vec![], None),
+            Function::Swish => ("Sigmoid", vec![], None),
+        };
+        self.versions = self.versions.max(versions.unwrap_or_default());
+        let (inputs, layout) = self.in_either_layout(vertex)?;
+        let name = self.name(id);
+        if function == Function::Swish {
+            // Runtimes do not have its operator (set 24) yet.
+            let sigmoid = self.free(id, "sigmoid");
+            self.node(op, &sigmoid, inputs.clone(), &sigmoid, attributes);
+            let result = self.result(id, layout);
+            self.node("Mul", &name, [inputs, vec![sigmoid]].concat(), &result, vec![]);
+            return Ok(());
+        }
+        let result = self.result(id, layout);
+        self.node(op, &name, inputs, &result, attributes);
         Ok(())
     }
 

@@ -16,6 +16,11 @@ pub(super) fn float(name: &str, value: f32) -> Attribute {
     Attribute { name: name.into(), f: Some(value), kind: attribute_type::FLOAT, ..Default::default() }
 }
 
+pub(super) fn text(name: &str, value: &str) -> Attribute {
+    let s = Some(value.as_bytes().to_vec());
+    Attribute { name: name.into(), s, kind: attribute_type::STRING, ..Default::default() }
+}
+
 pub(super) fn signed(values: &[usize]) -> Vec<i64> {
     // Extents and paddings are far below: see the bounds of `Graph` and `Window`.
     values.iter().map(|&v| i64::try_from(v).unwrap_or(i64::MAX)).collect()
