@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
-use fast_image_resize::images::{Image as Buffer, ImageRef};
+use fast_image_resize::images::{Image as Buffer, ImageRef, TypedImage};
+use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::preprocessing::{ChannelOrder, Fit, Preprocessing, Resample, Size};
@@ -221,6 +222,17 @@ fn contain(width: u32, height: u32, size: Size) -> Size {
 /// Half of `n`, ties to the even neighbour: Python's `round(n / 2)`.
 fn half_to_even(n: u32) -> u32 {
     (f64::from(n) / 2.0).round_ties_even() as u32
+}
+
+/// A map of single values scaled to another size, bilinearly between the centres of pixels.
+pub(crate) fn resize_values(values: &[f32], from: Size, to: Size) -> Result<Vec<f32>> {
+    let failed = |e: &dyn std::fmt::Display| Error::internal(e.to_string());
+    let pixels = values.iter().copied().map(F32::new).collect();
+    let source = TypedImage::from_pixels(from.width, from.height, pixels).map_err(|e| failed(&e))?;
+    let mut scaled = TypedImage::new(to.width, to.height);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new().resize_typed(&source, &mut scaled, &options).map_err(|e| failed(&e))?;
+    Ok(scaled.pixels().iter().map(|pixel| pixel.0).collect())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! One kind of graph serves everywhere: as the user sees it (source names and layout), lowered for execution (NHWC, fused),
 //! and as a training step (loss, gradients and updaters are vertices like any other).
 
+mod cut_points;
 pub mod gradient;
 mod names;
 pub mod rewrite;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::ops::{Constant, Input, Op, Parameter, Role};
 use crate::tensor::{Tensor, TensorType};
+pub use cut_points::CutPoint;
 pub use subgraph::Split;
 pub use summary::{VertexSummary, print_summary};
 

@@ -130,7 +130,7 @@ fn pooled(graph: &mut Graph, feature: VertexId) -> Result<VertexId> {
 }
 
 /// Layout of an image batch: that of the nearest ancestor that has one.
-fn layout_of(graph: &Graph, of: VertexId) -> Layout {
+pub(super) fn layout_of(graph: &Graph, of: VertexId) -> Layout {
     let ancestors = graph.ancestors(&[of]);
     let layout = |op: &Op| match op {
         Op::Conv2d(c) => Some(c.layout),

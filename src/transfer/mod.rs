@@ -6,6 +6,7 @@ mod config;
 mod export;
 mod fitting;
 mod freezing;
+mod grad_cam;
 mod helper;
 mod init;
 mod layers;
@@ -24,6 +25,7 @@ pub use config::{
     VertexKind,
 };
 pub use export::{Export, ExportOptions, ExportType, Verified};
+pub use grad_cam::{GradCam, HeatMap};
 pub use helper::{Labelled, TransferLearningHelper};
 pub use init::WeightInit;
 pub use load::{Files, LoadOptions};

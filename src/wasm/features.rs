@@ -108,7 +108,7 @@ impl WasmFeatures {
         let labels: Vec<u32> = self.set.image_labels().into_iter().map(|l| l as u32).collect();
         super::convert::set(&object, "rowLabels", &js_sys::Uint32Array::from(labels.as_slice()).into());
         let group = |group: &Option<u32>| group.and_then(|g| i32::try_from(g).ok()).unwrap_or(-1);
-        let groups: Vec<i32> = self.set.groups().iter().map(group).collect();
+        let groups: Vec<i32> = self.set.image_groups().iter().map(group).collect();
         super::convert::set(&object, "rowGroups", &js_sys::Int32Array::from(groups.as_slice()).into());
         Ok(object)
     }

@@ -11,7 +11,9 @@ use crate::data::{Image, Preprocessing};
 use crate::eval::Evaluation;
 use crate::formats::Format;
 use crate::graph::{VertexSummary, print_summary};
-use crate::transfer::{ClassifierOptions, Edit, ExportOptions, LoadOptions, Model, Prediction, Predictor, TensorInfo};
+use crate::transfer::{
+    ClassifierOptions, Edit, ExportOptions, GradCam, LoadOptions, Model, Prediction, Predictor, TensorInfo,
+};
 
 thread_local! {
     static LIVE_TENSORS: Cell<usize> = const { Cell::new(0) };
@@ -202,6 +204,33 @@ impl WasmModel {
             None => Vec::new(),
         };
         to_js(&predictions)
+    }
+
+    /// `CutPoint[]` of the package.
+    #[wasm_bindgen(js_name = cutPoints)]
+    pub fn cut_points(&self) -> JsResult<JsValue> {
+        to_js(&self.model.graph.cut_points().or_throw()?)
+    }
+
+    /// `{ width, height, data }`: where the model looked.
+    #[wasm_bindgen(js_name = gradCam)]
+    pub fn grad_cam(
+        &self,
+        pixels: &[u8],
+        width: u32,
+        height: u32,
+        channels: u8,
+        label: Option<String>,
+        at: Option<String>,
+    ) -> JsResult<JsValue> {
+        let image = Image::new(pixels, width, height, channels).or_throw()?;
+        let mut cam = GradCam::new(&self.model, at.as_deref()).or_throw()?;
+        let map = cam.map(image, label.as_deref()).or_throw()?;
+        let object = Object::new();
+        convert::set(&object, "width", &map.width.into());
+        convert::set(&object, "height", &map.height.into());
+        convert::set(&object, "data", &js_sys::Float32Array::from(map.data.as_slice()).into());
+        Ok(object.into())
     }
 
     /// `{ files: Map, verified }`.
