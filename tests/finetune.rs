@@ -81,7 +81,7 @@ impl Net<'_> {
             inputs.push(self.parameter(format!("{norm}.{part}"), role)?);
         }
         let epsilon = self.golden.epsilon;
-        self.g.add(norm, BatchNorm { epsilon, layout: Layout::Nhwc }, &inputs)
+        self.g.add(norm, BatchNorm { epsilon, momentum: 0.9, layout: Layout::Nhwc }, &inputs)
     }
 
     fn relu6(&mut self, x: VertexId) -> Result<VertexId> {

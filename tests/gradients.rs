@@ -40,6 +40,7 @@ const WITHOUT_GRADIENT: &[&str] = &[
     "depthwise_conv2d_weight_grad",
     "max_pool_grad",
     "maximum_grad",
+    "moving_average",
     "nadam",
     "nesterovs",
     "penalize",

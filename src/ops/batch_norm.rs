@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 use super::max_pool::expect_nhwc;
-use super::{CpuContext, Layout, Multiply, Operator, SumLike, View};
+use super::{CpuContext, Dim, Layout, Multiply, Operator, Reshape, ReshapeLike, Scale, SumLike, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu;
@@ -19,8 +19,16 @@ use crate::tensor::{Shape, Tensor, TensorType};
 pub struct BatchNorm {
     /// ε, added to the variance; at least 0.
     pub epsilon: f32,
+    /// Share of the running statistics that training on batch statistics keeps in each update, 0 to 1.
+    #[serde(default = "keras_momentum")]
+    pub momentum: f32,
     /// Order of dimensions of an image batch.
     pub layout: Layout,
+}
+
+/// Where a file says nothing: Keras's default.
+fn keras_momentum() -> f32 {
+    0.99
 }
 
 impl BatchNorm {
@@ -38,6 +46,7 @@ impl Operator for BatchNorm {
 
     fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
         expect_f32(x, 5)?;
+        ensure_op!((0.0..=1.0).contains(&self.momentum), "the momentum {} lies outside 0 ≤ m ≤ 1", self.momentum);
         ensure_op!(self.epsilon >= 0.0, "ε is {}, not at least 0", self.epsilon);
         let c = x[0].shape[self.channel_axis(&x[0].shape)?];
         for (name, ty) in ["γ", "β", "the mean", "the variance"].iter().zip(&x[1..]) {
@@ -77,15 +86,27 @@ impl Operator for BatchNorm {
         let weighted = g.add_for(v, "dy_normalised", Multiply, &[dy, normalised])?;
         let dgamma = g.add_for(v, "dgamma", SumLike, &[weighted, gamma])?;
         let dbeta = g.add_for(v, "dbeta", SumLike, &[dy, beta])?;
-        Ok(vec![Some(dx), Some(dgamma), Some(dbeta), None, None])
+        if g.get(mean).is_stored() && g.get(var).is_stored() {
+            return Ok(vec![Some(dx), Some(dgamma), Some(dbeta), None, None]);
+        }
+        // ∂y/∂mean = −γ·r and ∂y/∂var = −½·γ·r²·x̂ with r = 1/√(var + ε) and x̂ the normalised x; a batch norm of a row is a
+        // product with γ·r.
+        let sum = g.add_for(v, "dx_sum", SumLike, &[dx, mean])?;
+        let dmean = g.add_for(v, "dmean", Scale { factor: -1.0 }, &[sum])?;
+        let row = g.add_for(v, "dgamma_row", Reshape { dims: vec![Dim::Fixed(1), Dim::Infer] }, &[dgamma])?;
+        let scaled = g.add_for(v, "dgamma_scaled", self.clone(), &[row, gamma, zero, zero, var])?;
+        let scaled = g.add_for(v, "dgamma_scaled_twice", self.clone(), &[scaled, one, zero, zero, var])?;
+        let half = g.add_for(v, "dvar_row", Scale { factor: -0.5 }, &[scaled])?;
+        let dvar = g.add_for(v, "dvar", ReshapeLike, &[half, var])?;
+        Ok(vec![Some(dx), Some(dgamma), Some(dbeta), Some(dmean), Some(dvar)])
     }
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
         let case = |epsilon, x: &[usize]| {
             let c = &x[x.len() - 1..];
-            let case = Case::new(Self { epsilon, layout: Layout::Nhwc }, [x, c, c, c, c]);
-            case.range(4, 0.125, 2.0).constant(3).constant(4)
+            let case = Case::new(Self { epsilon, momentum: 0.9, layout: Layout::Nhwc }, [x, c, c, c, c]);
+            case.range(4, 0.125, 2.0)
         };
         vec![case(1e-5, &[1, 1, 1, 1]), case(1e-3, &[2, 5, 3, 19]), case(0.0, &[3, 4, 4, 8]), case(1e-3, &[7, 37])]
     }

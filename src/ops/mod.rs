@@ -165,6 +165,7 @@ ops! {
     softmax_nll::{SoftmaxNll, SoftmaxNllGrad};
     row_loss::{RowLoss, RowLossGrad};
     dropout::{Dropout};
+    moving_average::{MovingAverage};
     sgd::{Sgd};
     nesterovs::{Nesterovs};
     adam::{Adam};

@@ -10,10 +10,9 @@ use crate::error::{Error, Result};
 use crate::graph::gradient::gradients;
 use crate::graph::rewrite;
 use crate::graph::{Graph, OutputLoss, Vertex, VertexId};
-use crate::ops::{Dropout, Input, Multiply, Op, Parameter, Role};
+use crate::ops::{Dropout, Input, MovingAverage, Multiply, Op, Parameter, Role};
 use crate::plan::Plan;
 use crate::tensor::{Shape, Tensor, TensorType};
-use stub::batch_norm_training;
 
 use super::Updater;
 
@@ -81,7 +80,7 @@ impl Program {
         graph = with_masks(&graph, &mut masks)?;
         let mut statistics = Vec::new();
         if learning.batch_norm == BatchNormMode::Train {
-            (graph, statistics) = batch_norm_training(&with_written_statistics(&graph)?)?;
+            (graph, statistics) = rewrite::batch_statistics(&with_written_statistics(&graph)?)?;
         }
         let (heads, outputs) = append_losses(&mut graph, batch)?;
         let row_weights = graph.require(ROW_WEIGHTS)?;
@@ -94,7 +93,7 @@ impl Program {
         for norm in &statistics {
             for (running, batch) in [(norm.mean, norm.batch_mean), (norm.variance, norm.batch_variance)] {
                 let name = graph.get(running).name.clone();
-                let average = crate::ops::Sgd {};
+                let average = MovingAverage { momentum: norm.momentum };
                 all.push(graph.add(format!("{name}/updated"), average, &[running, batch])?);
                 names.push(name);
             }
@@ -274,18 +273,5 @@ impl Forward {
         graph.set_outputs(outputs.into_iter().flat_map(|(predictions, losses)| [losses, predictions]).collect());
         let graph = rewrite::fuse(&graph)?;
         Ok(Self { backend: Backend::new(Plan::new(&graph, budget)?)? })
-    }
-}
-
-mod stub {
-    use crate::graph::{Graph, VertexId};
-    pub(super) struct S {
-        pub(super) mean: VertexId,
-        pub(super) batch_mean: VertexId,
-        pub(super) variance: VertexId,
-        pub(super) batch_variance: VertexId,
-    }
-    pub(super) fn batch_norm_training(g: &Graph) -> crate::Result<(Graph, Vec<S>)> {
-        Ok((g.clone(), Vec::new()))
     }
 }

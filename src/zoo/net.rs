@@ -13,6 +13,9 @@ use crate::transfer::WeightInit;
 /// Layout of all image batches.
 const LAYOUT: Layout = Layout::Nchw;
 
+/// PyTorch's default `momentum=0.1` is the share of the new value.
+const MOMENTUM: f32 = 0.9;
+
 /// Name of the layer that gives the probabilities.
 const PREDICTIONS: &str = "predictions";
 
@@ -158,7 +161,7 @@ impl Net {
             let value = self.values.channels(&tensor, channels, init)?;
             inputs.push(self.g.parameter(tensor, role, value)?);
         }
-        self.g.add(name, BatchNorm { epsilon: self.epsilon, layout: LAYOUT }, &inputs)
+        self.g.add(name, BatchNorm { epsilon: self.epsilon, momentum: MOMENTUM, layout: LAYOUT }, &inputs)
     }
 
     /// `max(x, 0)`.

@@ -4,9 +4,11 @@ mod batch_norm;
 mod constants;
 mod fusion;
 mod layout;
+mod statistics;
 
 use super::{Graph, VertexId};
 use crate::error::Result;
+pub use statistics::{BatchStatistics, batch_statistics};
 
 /// NHWC everywhere, with conversions only where a value is needed in the source's layout. Gradients are taken of this form.
 pub fn lower(graph: &Graph) -> Result<Graph> {

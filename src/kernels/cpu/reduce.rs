@@ -2,12 +2,19 @@
 
 use super::math::exp;
 
-/// Column sums of `rows×cols`, row by row: the gradient of a bias.
+/// Columns that are summed together.
+const LANES: usize = 8;
+
+/// Column sums of `rows×cols`: the gradient of a bias. In f64, since a batch of images has many rows.
 pub(crate) fn sum_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
     debug_assert!(x.len() == rows * cols && y.len() == cols);
-    y.fill(0.0);
-    for x in x.chunks_exact(cols.max(1)) {
-        y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+    for (block, y) in y.chunks_mut(LANES).enumerate() {
+        let mut sums = [0f64; LANES];
+        for row in x.chunks_exact(cols.max(1)) {
+            let row = &row[block * LANES..][..y.len()];
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum as f32);
     }
 }
 

@@ -7,12 +7,15 @@ use crate::ops::{BatchNorm, Dropout, Layout, Role, Softmax};
 
 /// Epsilon where the attribute is left out (ONNX operator spec, BatchNormalization).
 const EPSILON: f32 = 1e-5;
+/// Momentum where it is left out (same place).
+const MOMENTUM: f32 = 0.9;
 /// Ratio where it is left out (ONNX operator spec, Dropout).
 const RATIO: f32 = 0.5;
 
 pub(super) fn batch_norm(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
     let epsilon = node.float("epsilon")?.unwrap_or(EPSILON);
-    node.ignore(&["momentum", "consumed_inputs", "is_test"]);
+    let momentum = node.float("momentum")?.unwrap_or(MOMENTUM);
+    node.ignore(&["consumed_inputs", "is_test"]);
     if node.int("spatial")?.unwrap_or(1) == 0 {
         return unsupported("statistics per position (spatial = 0)");
     }
@@ -29,7 +32,7 @@ pub(super) fn batch_norm(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         let weights = node.weights(at)?;
         inputs.push(b.parameter(weights, role, Form::Plain)?);
     }
-    Ok(b.vertex(node.name.to_owned(), BatchNorm { epsilon, layout: Layout::Nchw }, &inputs)?.into())
+    Ok(b.vertex(node.name.to_owned(), BatchNorm { epsilon, momentum, layout: Layout::Nchw }, &inputs)?.into())
 }
 
 /// Along one dimension since operator set 13; before, over all dimensions from `axis` on.

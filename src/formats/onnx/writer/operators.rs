@@ -36,7 +36,13 @@ impl Writer<'_> {
             Op::MatMul(_) => self.plain("MatMul", id, vertex, vec![])?,
             Op::BatchNorm(op) => {
                 let layout = if self.rank(id) == 4 { op.layout } else { Layout::Nchw };
-                self.spatial("BatchNormalization", id, vertex, vec![float("epsilon", op.epsilon)], layout)?;
+                self.spatial(
+                    "BatchNormalization",
+                    id,
+                    vertex,
+                    vec![float("epsilon", op.epsilon), float("momentum", op.momentum)],
+                    layout,
+                )?;
             }
             Op::Clip(op) => self.clip(id, vertex, op.clamp)?,
             Op::Sigmoid(_) => self.elementwise("Sigmoid", id, vertex, vec![])?,

@@ -1,0 +1,51 @@
+#[cfg(any(test, feature = "conformance"))]
+use ndarray::ArrayD;
+use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "conformance"))]
+use super::Case;
+use super::attributes::expect_f32;
+use super::{CpuContext, Operator, View};
+use crate::error::{OpError, Result, ensure_op};
+use crate::tensor::TensorType;
+
+/// Running statistics of a batch norm: `r' = m·r + (1 − m)·batch` (Ioffe & Szegedy 2015, section 3.1; Keras `BatchNormalization`).
+///
+/// Inputs: `r`, updated in place, and the batch's statistic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MovingAverage {
+    /// Share of the old value that is kept, `0 ≤ m ≤ 1`.
+    pub momentum: f32,
+}
+
+impl Operator for MovingAverage {
+    const NAME: &'static str = "moving_average";
+    const UPDATES: usize = 1;
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_f32(x, 2)?;
+        ensure_op!((0.0..=1.0).contains(&self.momentum), "the momentum {} lies outside 0 ≤ m ≤ 1", self.momentum);
+        ensure_op!(x[0] == x[1], "the statistics {} and {} differ in shape", x[0].shape, x[1].shape);
+        Ok(x[0].clone())
+    }
+
+    fn eval_cpu(&self, _: &mut CpuContext<'_>, _: &[View<'_>], _: &mut [f32]) {}
+
+    fn update_cpu(&self, state: &mut [&mut [f32]], x: &[View<'_>]) {
+        for (r, batch) in state.iter_mut().flat_map(|r| r.iter_mut()).zip(x[0].data) {
+            *r = self.momentum * *r + (1.0 - self.momentum) * batch;
+        }
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let case = |momentum, shape| Case::new(Self { momentum }, [shape, shape]);
+        vec![case(0.9, &[1]), case(0.0, &[7]), case(1.0, &[19])]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        let m = f64::from(self.momentum);
+        &x[0] * m + &x[1] * (1.0 - m)
+    }
+}
