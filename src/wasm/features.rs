@@ -51,6 +51,7 @@ struct Info<'a> {
     tensors: Vec<TensorInfo<'a>>,
     trunk_key: &'a str,
     views: usize,
+    mixed: bool,
     ids: Vec<&'a str>,
 }
 
@@ -82,7 +83,7 @@ impl WasmFeatures {
         Self { set: Arc::clone(&self.set) }
     }
 
-    /// Fills one row: its label, or a target of any distribution; a negative group is none.
+    /// Fills one row, with a target of any distribution; a negative group is none.
     pub fn set(&mut self, index: usize, target: &[f32], id: &str, group: i32, features: &[f32]) -> JsResult<()> {
         let set = Arc::get_mut(&mut self.set);
         let set = set.ok_or_else(|| failure(&Error::internal("features are filled before they are used")))?;
@@ -103,6 +104,7 @@ impl WasmFeatures {
             tensors: shapes.iter().map(|(name, shape)| TensorInfo { name, shape, dtype }).collect(),
             trunk_key: self.set.trunk_key(),
             views: self.set.views(),
+            mixed: self.set.is_mixed(),
             ids: self.set.ids().iter().step_by(self.set.views()).map(String::as_str).collect(),
         })?;
         let labels: Vec<u32> = self.set.image_labels().into_iter().map(|l| l as u32).collect();

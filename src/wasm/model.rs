@@ -118,6 +118,11 @@ impl WasmModel {
         Ok(print_summary(&self.model.graph.summary().or_throw()?, total, trainable))
     }
 
+    /// Seed of its configuration: what training and views are drawn from where no other is given.
+    pub fn seed(&self) -> f64 {
+        self.model.configuration.seed.unwrap_or_default() as f64
+    }
+
     /// Raw inference.
     pub fn run(&self, inputs: &Object, outputs: JsValue) -> JsResult<JsValue> {
         let inputs = convert::tensors_from_js(inputs)?;

@@ -329,17 +329,29 @@ export interface TransferLearningHelper {
   outputFromFeaturized(features: FeatureSet): Promise<Record<string, Tensor>>;
 }
 export interface FeaturizeOptions {
+  /** Augmented views per image, cached beside the plain one; training then takes one of them at random in each epoch. Default: 4 with augmentation, else 0. */
+  views?: number;
+  /** How augmented views differ from the plain one. Views with mixup or cutmix show two images, so that their set cannot be split. */
+  augmentation?: Augmentation;
+  /** Seed of augmentation. Default: the model's. */
+  seed?: number;
   /** How features are kept. 'f16' halves their memory. Default 'f32'. */
   dtype?: 'f32' | 'f16';
+  /** Images that are run at once, where that is faster: the CPU backend runs one a worker. Does not change the result. */
+  batchSize?: number;
   signal?: AbortSignal; onProgress?(p: Progress): void;
 }
 
 /** What the frozen part made of a dataset. */
 export interface FeatureSet {
-  readonly count: number; readonly labels: readonly string[];
+  /** Images. */
+  readonly count: number;
+  readonly labels: readonly string[];
+  /** Names of the boundary vertices, and shapes of one row. */
   readonly tensors: readonly { name: string; shape: readonly number[]; dtype: 'f32' | 'f16' }[];
   /** Hash of frozen weights + boundary + preprocessing. A helper of another trunk rejects the set with 'stale-features'. */
   readonly trunkKey: string;
+  /** All rows: those of the first image's views, the plain one first, then those of the second image's, and so on. */
   toTensors(): Promise<Record<string, Tensor>>;
   /** Two new sets. Stratified by default: each class is split on its own; groups stay together. */
   split(fraction: number, options?: { seed?: number; stratified?: boolean }): [FeatureSet, FeatureSet];
@@ -382,6 +394,28 @@ export interface Dataset {
   /** k pairs for cross-validation; every image is tested once. */
   folds(k: number, options?: { seed?: number }): { train: Dataset; test: Dataset }[];
 }
+/**
+ * How images are varied in training; 0 and false, the defaults, switch an option off. Geometry comes first, then colour, in the order of
+ * these fields, then erasing, then mixing. What lies outside of an image is its mirror image, or the mean colour where `fit` is 'pad'.
+ */
+export interface Augmentation {
+  /** Mirror left and right, or top and bottom, in half of the views. */
+  flipHorizontal?: boolean; flipVertical?: boolean;
+  /** Rotation in degrees, uniform in ± this; 0 to 180. */
+  rotateDegrees?: number;
+  /** Scale, uniform in 1 ± this; 0 to 0.9. */
+  zoom?: number;
+  /** Shift of each axis as a share of that side, uniform in ± this; 0 to 1. */
+  shift?: number;
+  /** Smallest share of the area that a crop keeps, 0.01 to 1 (torchvision's RandomResizedCrop). */
+  randomCrop?: number;
+  /** As in torchvision's ColorJitter: factors uniform in 1 ± this, 0 to 1; hue: turn uniform in ± this, 0 to 0.5. */
+  brightness?: number; contrast?: number; saturation?: number; hue?: number;
+  /** Probability that a rectangle of 2 % to 33 % of the area becomes the mean colour; 0 to 1. */
+  erase?: number;
+  /** α of the Beta(α, α) from which the share of an image in a mean with another one, or the area left to it, is drawn; 0.01 to 100. */
+  mixup?: number; cutmix?: number;
+}
 
 // ------------------------------------------------------------------ training
 
@@ -400,6 +434,12 @@ export interface FitOptions {
   validation?: Dataset | FeatureSet | number;
   /** Default: the model's. */
   updater?: Updater;
+  /**
+   * How images are varied; not with a FeatureSet. The frozen part runs once for each of `views` augmented views of an image beside the
+   * plain one (default 4), and each epoch takes one view of each image at random.
+   */
+  augmentation?: Augmentation;
+  views?: number;
   onProgress?(p: Progress): void;
   /** Stops training: fit() then resolves with what it has. */
   signal?: AbortSignal;

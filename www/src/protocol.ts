@@ -1,11 +1,11 @@
 // What travels between the page, the engine worker and the trunk workers.
 import type {
-  Evaluation, ExportFormat, ExportOptions, ExportResult, FitOptions, History, LoadOptions, LoadProgress, Prediction,
+  Augmentation, Evaluation, ExportFormat, ExportOptions, ExportResult, FitOptions, History, LoadOptions, LoadProgress, Prediction,
   Progress, SimdBuild, Tensor, ZooName,
 } from './api.js';
 import type { Call } from './channel.js';
 import type { WireError } from './errors.js';
-import type { ClassifierOptions, Cut, Edit, FeaturesInfo, FeatureTensor, ModelInfo } from './wasm-module.js';
+import type { ClassifierOptions, Cut, Edit, FeaturesInfo, FeatureTensor, ModelInfo, ViewOptions } from './wasm-module.js';
 
 /** First message to a worker, sent on the worker itself: its port, and the compiled module to instantiate. */
 export interface Boot { role: Role; port: MessagePort; module: WebAssembly.Module; build: SimdBuild }
@@ -46,9 +46,15 @@ export type DataRef = { kind: 'samples'; samples: SampleRef } | { kind: 'feature
 /** What the page knows about a feature set. */
 export interface FeaturesState { features: number; info: FeaturesInfo }
 
+/** How features are made. `views`: augmented ones beside the plain one; `seed`: the model's where it is undefined. */
+export interface FeaturizeSettings { dtype: 'f32' | 'f16'; views: number; augmentation: Augmentation; seed: number | undefined }
+
 /** FitOptions as they cross to the worker. */
-export type FitSettings = Omit<FitOptions, 'validation' | 'onProgress' | 'signal'>;
-export interface FitArgs { model: number; train: DataRef; validation: DataRef | undefined; settings: FitSettings; at: Cut }
+export type FitSettings = Omit<FitOptions, 'validation' | 'augmentation' | 'views' | 'onProgress' | 'signal'>;
+/** `featurize`: how images to train on become features. */
+export interface FitArgs {
+  model: number; train: DataRef; validation: DataRef | undefined; featurize: FeaturizeSettings; settings: FitSettings; at: Cut;
+}
 
 export interface LoadArgs {
   source: WireSource; architecture: ZooName | undefined; cache: boolean;
@@ -72,11 +78,11 @@ export interface EngineService {
   addSample: Call<{ store: number; index: number; id: string; image: WireImage; check: boolean }, void>;
   releaseStore: Call<number, void>;
 
-  featurize: Call<{ model: number; at: Cut; samples: SampleRef; dtype: 'f32' | 'f16' }, FeaturesState, Progress>;
+  featurize: Call<{ model: number; at: Cut; samples: SampleRef; settings: FeaturizeSettings }, FeaturesState, Progress>;
   outputFromFeatures: Call<{ model: number; at: Cut; features: number }, Record<string, Tensor>>;
   loadFeatures: Call<Uint8Array | Blob, FeaturesState>;
-  /** Some rows as a set of their own, under a handle the page chose. */
-  selectFeatures: Call<{ features: number; rows: Uint32Array; as: number }, void>;
+  /** Some images as a set of their own, under a handle the page chose. */
+  selectFeatures: Call<{ features: number; images: Uint32Array; as: number }, void>;
   featureTensors: Call<number, Record<string, Tensor>>;
   saveFeatures: Call<number, Uint8Array>;
   releaseFeatures: Call<number, void>;
@@ -99,12 +105,15 @@ export interface TrunkService {
   /** Rejects with 'bad-image', or tells whether there was room to keep the pixels for their first use. */
   check: Call<ImageRef, boolean>;
   pixels: Call<ImageRef, Pixels>;
-  featurize: Call<ImageRef, ImageFeatures>;
+  featurize: Call<ImageRef & { views: ViewsRef | undefined }, ImageFeatures>;
   /** Drops kept pixels whose key starts so. */
   forget: Call<string, void>;
 }
 /** An image and the key its decoded pixels are kept under; without a key they are not kept. */
 export interface ImageRef { image: WireImage; key?: string | undefined }
 
-/** What the trunk made of one image: all tensors one after the other; and the size of the worker's wasm memory. */
+/** The augmented views 1, 2, … of sample `index`, one for each of `partners`: the images they are mixed with, if they are. */
+export interface ViewsRef { augmentation: Augmentation; options: ViewOptions; index: number; partners: (WireImage | undefined)[] }
+
+/** What the trunk made of one image: all tensors one after the other, of the plain view and then of the others; and the size of the worker's wasm memory. */
 export interface ImageFeatures { features: Float32Array; tensors: FeatureTensor[]; wasmBytes: number }

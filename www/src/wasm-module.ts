@@ -1,7 +1,7 @@
 // What the wasm module gives. One instance per worker; every call is synchronous and short; failures throw an Error with own
 // properties `code` and `vertex`; objects live in wasm memory until free().
 import type {
-  Evaluation, ExportFormat, ExportOptions, FineTuneConfiguration, History, Layer, ModelFormat, Prediction, Preprocessing,
+  Augmentation, Evaluation, ExportFormat, ExportOptions, FineTuneConfiguration, History, Layer, ModelFormat, Prediction, Preprocessing,
   Tensor, TensorInfo, Vertex, VertexSummary, WeightInit, ZooName,
 } from './api.js';
 
@@ -35,6 +35,8 @@ interface Freed { free(): void }
 export interface WasmModel extends Freed {
   info(): ModelInfo;
   summary(): string;
+  /** Of its configuration. */
+  seed(): number;
   run(inputs: Record<string, Tensor>, outputs: readonly string[] | undefined): Record<string, Tensor>;
   /** Recorded edits, applied to a copy. */
   edit(edits: readonly Edit[]): WasmModel;
@@ -55,23 +57,39 @@ export interface WasmTrunk extends Freed {
   tensors(): FeatureTensor[];
   /** Resizes, normalises and runs one image; all boundary tensors one after the other. Four channels are composited on white. */
   featurize(pixels: Uint8Array, width: number, height: number, channels: number): Float32Array;
+  /** The same of view `view` of sample `index`, with the pixels of the sample it is mixed with, if it is. */
+  featurizeView(views: WasmViews, index: number, view: number, image: WasmPixels, partner: WasmPixels | undefined): Float32Array;
 }
 /** One boundary tensor of one image. */
 export interface FeatureTensor { name: string; shape: number[] }
+export interface WasmPixels { data: Uint8Array; width: number; height: number; channels: number }
+
+/** What the augmented views of a data set's samples look like: the same in every worker that has the same values. */
+export interface WasmViews extends Freed {
+  /** The sample that a view is mixed with. */
+  partner(index: number, view: number): number | undefined;
+  target(index: number, view: number, own: Float32Array, partner: Float32Array): Float32Array;
+}
+/** `count`: number of samples. */
+export interface ViewOptions { seed: number; count: number; size: { width: number; height: number } }
 
 export interface FeaturesInfo {
-  count: number; labels: string[]; tensors: (FeatureTensor & { dtype: 'f32' | 'f16' })[]; trunkKey: string; ids: string[];
-  /** Label index of each row, and its group: -1 = none. */
+  /** Images, of which each has `views` rows: the plain one and the augmented ones. */
+  count: number; views: number;
+  /** Whether views show parts of other images, so that the set cannot be split. */
+  mixed: boolean;
+  labels: string[]; tensors: (FeatureTensor & { dtype: 'f32' | 'f16' })[]; trunkKey: string; ids: string[];
+  /** Label index of each image, and its group: -1 = none. */
   rowLabels: Uint32Array; rowGroups: Int32Array;
 }
 /** Features of labelled samples. */
 export interface WasmFeatures extends Freed {
-  /** Each index is set once, in any order. `target`: one entry a label; `group`: -1 = none. */
+  /** Each row (image · views + view) is set once, in any order. `target`: one entry a label; `group`: -1 = none. */
   set(index: number, target: Float32Array, id: string, group: number, features: Float32Array): void;
   info(): FeaturesInfo;
   toTensors(): Record<string, Tensor>;
-  /** Some rows, copied, in this order. */
-  select(rows: Uint32Array): WasmFeatures;
+  /** Some images with all their views, copied, in this order. */
+  select(images: Uint32Array): WasmFeatures;
   save(): Uint8Array;
   /** Another handle on the same features, for those who take one away. */
   share(): WasmFeatures;
@@ -99,6 +117,7 @@ export interface WasmModule {
   memoryUse(): { wasmBytes: number; liveTensors: number };
   WasmModel: { load(files: Map<string, Uint8Array>, options: ModelOptions): WasmModel };
   WasmTrunk: { load(bytes: Uint8Array): WasmTrunk };
+  WasmViews: { create(augmentation: Augmentation, options: ViewOptions): WasmViews };
   WasmFeatures: {
     create(tensors: FeatureTensor[], options: { count: number; labels: readonly string[]; trunkKey: string; dtype: 'f32' | 'f16'; views: number }): WasmFeatures;
     load(bytes: Uint8Array): WasmFeatures;

@@ -64,6 +64,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
       if (bad) throw Object.assign(new Error("no vertex is called 'nowhere'"), { code: 'unknown-vertex', vertex: 'nowhere' });
       return model(labels, key);
     },
+    seed: () => 0,
     reinitialized: () => ['head'],
     classifier: (options) => model(options.labels, key),
     boundary: (at) => at?.length === 0 ? ['x'] : ['trunk'],
@@ -96,6 +97,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
         log.trunkLoads++;
         return counted<WasmTrunk>({
           tensors: () => [{ name: 'trunk', shape: [2] }],
+          featurizeView: unused,
           featurize: (pixels: Uint8Array) => {
             log.trunkRuns++;
             if (pixels[0] === TRAP) throw new WebAssembly.RuntimeError('unreachable');
@@ -104,9 +106,10 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
         });
       },
     },
+    WasmViews: { create: unused },
     WasmFeatures: {
       create: (tensors, { count, labels, trunkKey, dtype }) => features(
-        { count, labels: [...labels], trunkKey, tensors: tensors.map((it) => ({ ...it, dtype })), ids: [], rowLabels: new Uint32Array(count), rowGroups: new Int32Array(count) }, []),
+        { count, labels: [...labels], trunkKey, views: 1, mixed: false, tensors: tensors.map((it) => ({ ...it, dtype })), ids: [], rowLabels: new Uint32Array(count), rowGroups: new Int32Array(count) }, []),
       load: unused,
     },
     WasmTrainer: {

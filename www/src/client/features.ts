@@ -1,7 +1,7 @@
 import type { FeatureSet, Tensor } from '../api.js';
 import type { FeaturesState } from '../protocol.js';
 import type { FeaturesInfo } from '../wasm-module.js';
-import { checkNumber, checkOptions } from './options.js';
+import { badOption, checkNumber, checkOptions } from './options.js';
 import type { Session } from './session.js';
 
 /** A feature set in the engine worker. */
@@ -30,7 +30,8 @@ export class StoredFeatures implements FeatureSet {
   split(fraction: number, options: { seed?: number; stratified?: boolean } = {}): [FeatureSet, FeatureSet] {
     const { seed = 0, stratified = true } = checkOptions(options, { seed: true, stratified: true });
     checkNumber('fraction', fraction, 0, 1);
-    const { rowLabels, rowGroups } = this.info;
+    const { rowLabels, rowGroups, mixed } = this.info;
+    if (mixed) throw badOption('features', 'views are mixed from two images each; split the images before they are featurized');
     const { train, test } = this.session.ask((wasm) => wasm.splitIndices(rowLabels, rowGroups, fraction, seed, stratified));
     return [this.select(train), this.select(test)];
   }
@@ -44,15 +45,15 @@ export class StoredFeatures implements FeatureSet {
   }
 
   /** Described at once, made in the worker before anything that is asked of it afterwards. */
-  private select(rows: Uint32Array): FeatureSet {
+  private select(images: Uint32Array): FeatureSet {
     const features = this.session.newHandle();
     // Where this set is gone already, so is the new one: what is asked of it says so.
-    void this.session.channel.call('selectFeatures', { features: this.handle, rows, as: features }).catch(() => undefined);
+    void this.session.channel.call('selectFeatures', { features: this.handle, images, as: features }).catch(() => undefined);
     const info: FeaturesInfo = {
-      ...this.info, count: rows.length,
-      ids: Array.from(rows, (row) => this.info.ids[row]!),
-      rowLabels: Uint32Array.from(rows, (row) => this.info.rowLabels[row]!),
-      rowGroups: Int32Array.from(rows, (row) => this.info.rowGroups[row]!),
+      ...this.info, count: images.length,
+      ids: Array.from(images, (row) => this.info.ids[row]!),
+      rowLabels: Uint32Array.from(images, (row) => this.info.rowLabels[row]!),
+      rowGroups: Int32Array.from(images, (row) => this.info.rowGroups[row]!),
     };
     return new StoredFeatures(this.session, { features, info });
   }

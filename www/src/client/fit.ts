@@ -1,8 +1,9 @@
 import type { Dataset, FeatureSet, FitOptions, History } from '../api.js';
 import type { Cut, ModelInfo } from '../wasm-module.js';
+import { featurizeSettings } from './augmentation.js';
 import { dataRef } from './data.js';
 import { StoredDataset } from './dataset.js';
-import type { StoredFeatures } from './features.js';
+import { StoredFeatures } from './features.js';
 import { badOption, checkOptions, plain } from './options.js';
 import type { Session } from './session.js';
 
@@ -13,13 +14,17 @@ type Data = StoredDataset | StoredFeatures;
 
 /** Trains a model on images or on features. */
 export async function fitModel({ session, model, at }: ModelTarget, data: Data, options: FitOptions): Promise<History> {
-  const { validation, onProgress, signal, ...settings } = checkOptions(options, {
-    epochs: true, batchSize: true, maxIterations: true, shuffle: true, seed: true, validation: true, updater: true, onProgress: true, signal: true,
+  const { validation, augmentation, views, onProgress, signal, ...settings } = checkOptions(options, {
+    epochs: true, batchSize: true, maxIterations: true, shuffle: true, seed: true, validation: true, updater: true, augmentation: true, views: true,
+    onProgress: true, signal: true,
   });
+  if ((augmentation ?? views) !== undefined && data instanceof StoredFeatures) {
+    throw badOption('augmentation', 'features do not change; give it to featurize()');
+  }
   const held = typeof validation === 'number' ? holdOut(data, validation, settings.seed) : { train: data, validation, parts: [] };
   try {
     return await session.channel.call('fit', {
-      model, at, settings: plain('fit', settings),
+      model, at, settings: plain('fit', settings), featurize: featurizeSettings({ augmentation, views, seed: settings.seed }),
       train: dataRef(session, held.train),
       validation: held.validation && dataRef(session, held.validation),
     }, { signal, onProgress, resolvesOnAbort: true });

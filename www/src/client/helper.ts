@@ -1,8 +1,9 @@
 import type { Dataset, FeatureSet, FeaturizeOptions, FitOptions, History, Model, Tensor, TransferLearningHelper } from '../api.js';
+import { featurizeSettings } from './augmentation.js';
 import { boundaryOf } from './boundary.js';
 import { datasetOf, featuresOf } from './data.js';
 import { fitModel, type ModelTarget } from './fit.js';
-import { badOption, checkOptions } from './options.js';
+import { checkNumber, checkOptions } from './options.js';
 import { StoredFeatures } from './features.js';
 
 /** A model in two parts, cut at `at`. */
@@ -16,11 +17,14 @@ export class HelperProxy implements TransferLearningHelper {
   }
 
   async featurize(data: Dataset, options: FeaturizeOptions = {}): Promise<FeatureSet> {
-    const { dtype = 'f32', signal, onProgress } = checkOptions(options, { dtype: true, signal: true, onProgress: true });
-    if (dtype !== 'f32' && dtype !== 'f16') throw badOption('dtype', "'f32' or 'f16'");
+    const { batchSize, signal, onProgress, ...making } = checkOptions(options, {
+      views: true, augmentation: true, seed: true, dtype: true, batchSize: true, signal: true, onProgress: true,
+    });
+    checkNumber('batchSize', batchSize, 1, Infinity, 'integer');
+    const settings = featurizeSettings(making);
     const { session, model, at } = this.target;
     const samples = datasetOf(session, data).ref();
-    return new StoredFeatures(session, await session.channel.call('featurize', { model, at, samples, dtype }, { signal, onProgress }));
+    return new StoredFeatures(session, await session.channel.call('featurize', { model, at, samples, settings }, { signal, onProgress }));
   }
 
   async fitFeaturized(features: FeatureSet, options: FitOptions = {}): Promise<History> {

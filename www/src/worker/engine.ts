@@ -92,8 +92,8 @@ function featureHandlers(state: EngineState): Part<
     features.use(handle, 'shared', signal, body));
 
   return {
-    featurize: ({ model, at, samples, dtype }, { signal, progress }) => models.use(model, 'shared', signal, async (it, until) => (
-      state.keepFeatures(await featurize(state, { model: it, at }, inOrderOf(it, samples), dtype, { signal: until, progress })))),
+    featurize: ({ model, at, samples, settings }, { signal, progress }) => models.use(model, 'shared', signal, async (it, until) => (
+      state.keepFeatures(await featurize(state, { model: it, at }, inOrderOf(it, samples), settings, { signal: until, progress })))),
     outputFromFeatures: ({ model, at, features: handle }, context) => models.use(model, 'shared', context.signal, (it) => (
       using(handle, context, (made) => it.outputFromFeatures(made, at)))),
     loadFeatures: async (bytes) => {
@@ -101,7 +101,7 @@ function featureHandlers(state: EngineState): Part<
       state.reserve(whole.byteLength);
       return state.keepFeatures(state.wasm.WasmFeatures.load(whole));
     },
-    selectFeatures: ({ features: handle, rows, as }, context) => using(handle, context, (it) => void features.add(it.select(rows), as)),
+    selectFeatures: ({ features: handle, images, as }, context) => using(handle, context, (it) => void features.add(it.select(images), as)),
     featureTensors: (handle, context) => using(handle, context, (it) => it.toTensors()),
     saveFeatures: (handle, context) => using(handle, context, (it) => {
       const bytes = it.save();
@@ -120,7 +120,7 @@ function loadFiles(state: EngineState, { architecture, options }: LoadArgs, file
   return state.keep(state.wasm.WasmModel.load(files, { format, architecture, labels, preprocessing }));
 }
 
-async function fitOn(state: EngineState, trunk: Trunk, { train, validation, settings }: FitArgs, caller: Caller): Promise<History> {
+async function fitOn(state: EngineState, trunk: Trunk, { train, validation, featurize: featurizing, settings }: FitArgs, caller: Caller): Promise<History> {
   const seconds = { featurize: 0, train: 0 };
   const start = performance.now();
   const withValidation = <R>(body: (made: WasmFeatures | undefined) => Promise<R>): Promise<R> => (
@@ -131,7 +131,7 @@ async function fitOn(state: EngineState, trunk: Trunk, { train, validation, sett
       seconds.featurize = (performance.now() - start) / 1000;
       history = await fit(state.wasm, trunk, { train: rows, validation: measured }, settings, caller);
       seconds.train = (performance.now() - start) / 1000 - seconds.featurize;
-    }));
+    }), featurizing);
   } catch (error) {
     if (!caller.signal.aborted || isDisposed(caller.signal)) throw error;
   }

@@ -1,7 +1,7 @@
 import type { Progress } from '../api.js';
 import { RegraftError } from '../errors.js';
-import type { SampleRef } from '../protocol.js';
-import type { Cut, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
+import type { FeaturizeSettings, ImageFeatures, SampleRef, ViewsRef } from '../protocol.js';
+import type { Cut, FeatureTensor, ViewOptions, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
 import { Meter } from '../meter.js';
 import { targetOf } from './labels.js';
 import type { TrunkPool } from './pool.js';
@@ -22,31 +22,82 @@ export interface Caller { readonly signal: AbortSignal; progress(p: Progress): v
 /** The frozen part of a model. */
 export interface Trunk { model: WasmModel; at: Cut }
 
-/** Runs a trunk on images; what it has seen before is not run again. */
-export async function featurize(
-  context: FeaturizeContext, trunk: Trunk, samples: SampleRef, dtype: 'f32' | 'f16', caller: Caller,
-): Promise<WasmFeatures> {
-  const { wasm, stores } = context;
-  const { indices, labels, groupOf } = samples;
-  const trunkKey = trunk.model.trunkKey(trunk.at);
-  const rows = stores.rows(samples, trunkKey);
-  await addMissing(context, trunk, trunkKey, samples, rows, caller);
+/** Features as they are trained and measured on where nobody asked for others. */
+export const PLAIN: FeaturizeSettings = { dtype: 'f32', views: 0, augmentation: {}, seed: undefined };
 
-  const features = wasm.WasmFeatures.create(rows.tensors, { count: indices.length, labels, trunkKey, dtype, views: 1 });
-  indices.forEach((index, row) => (
-    features.set(row, targetOf(samples, row), stores.image(samples, index).id, groupOf[row]!, rows.byImage.get(index)!)));
-  return features;
+/** Runs a trunk on images. Plain views it has seen before are not run again; augmented ones depend on the other images. */
+export async function featurize(
+  context: FeaturizeContext, trunk: Trunk, samples: SampleRef, settings: FeaturizeSettings, caller: Caller,
+): Promise<WasmFeatures> {
+  const { stores } = context;
+  const key = trunk.model.trunkKey(trunk.at);
+  const rows = stores.rows(samples, key);
+  if (settings.views > 0) return augmented(context, trunk, key, samples, settings, rows, caller);
+
+  const missing = [...samples.indices.keys()].filter((row) => !rows.byImage.has(samples.indices[row]!));
+  await runTrunk(context, trunk, key, samples, missing, 1, () => undefined, caller, (row, { features, tensors }) => {
+    rows.tensors = tensors;
+    rows.byImage.set(samples.indices[row]!, features);
+  });
+  const made = create(context, rows.tensors, samples, key, settings);
+  samples.indices.forEach((index, row) => (
+    made.set(row, targetOf(samples, row), stores.image(samples, index).id, samples.groupOf[row]!, rows.byImage.get(index)!)));
+  return made;
 }
 
-async function addMissing(
-  context: FeaturizeContext, { model, at }: Trunk, key: string, samples: SampleRef, rows: Rows, caller: Caller,
+/** All views of all images. */
+async function augmented(
+  context: FeaturizeContext, trunk: Trunk, key: string, samples: SampleRef, settings: FeaturizeSettings, rows: Rows, caller: Caller,
+): Promise<WasmFeatures> {
+  const { wasm, stores } = context;
+  const { indices, groupOf } = samples;
+  const { augmentation, seed = trunk.model.seed() } = settings;
+  const options: ViewOptions = { seed, count: indices.length, size: trunk.model.info().preprocessing.size };
+  const perImage = settings.views + 1;
+  const views = wasm.WasmViews.create(augmentation, options);
+  const partnersOf = (index: number): (number | undefined)[] => (
+    Array.from({ length: settings.views }, (_, at) => views.partner(index, at + 1)));
+  let made: WasmFeatures | undefined;
+  try {
+    await runTrunk(context, trunk, key, samples, [...indices.keys()], perImage, (index) => {
+      const partners = partnersOf(index).map((row) => (row === undefined ? undefined : stores.image(samples, indices[row]!).image));
+      return { augmentation, options, index, partners };
+    }, caller, (index, { features, tensors }) => {
+      made ??= create(context, tensors, samples, key, settings);
+      const [own, length] = [targetOf(samples, index), features.length / perImage];
+      const { id } = stores.image(samples, indices[index]!);
+      for (const [view, partner] of [undefined, ...partnersOf(index)].entries()) {
+        const target = partner === undefined ? own : views.target(index, view, own, targetOf(samples, partner));
+        made.set(index * perImage + view, target, id, groupOf[index]!, features.subarray(view * length, (view + 1) * length));
+      }
+      rows.tensors = tensors;
+      rows.byImage.set(indices[index]!, features.slice(0, length));
+    });
+    return made ?? create(context, rows.tensors, samples, key, settings);
+  } catch (error) {
+    made?.free();
+    throw error;
+  } finally {
+    views.free();
+  }
+}
+
+function create(
+  { wasm }: FeaturizeContext, tensors: FeatureTensor[], { indices, labels }: SampleRef, trunkKey: string, { dtype, views }: FeaturizeSettings,
+): WasmFeatures {
+  return wasm.WasmFeatures.create(tensors, { count: indices.length, labels, trunkKey, dtype, views: views + 1 });
+}
+
+/** Gives what the pool makes of the samples at `positions`, as each is done. */
+async function runTrunk(
+  context: FeaturizeContext, { model, at }: Trunk, key: string, samples: SampleRef, positions: readonly number[], perImage: number,
+  viewsOf: (position: number) => ViewsRef | undefined, caller: Caller, onDone: (position: number, made: ImageFeatures) => void,
 ): Promise<void> {
-  const missing = [...new Set(samples.indices)].filter((index) => !rows.byImage.has(index));
-  if (missing.length === 0) return;
+  if (positions.length === 0) return;
   const { pool, stores } = context;
   let kept: Uint8Array | undefined;
   const bytes = (): Uint8Array => (kept ??= model.trunk(at));
-  context.reserve(missing.length * rowBytes(model, at) + pool.size * bytes().byteLength);
+  context.reserve(positions.length * perImage * rowBytes(model, at) + pool.size * bytes().byteLength);
 
   const meter = new Meter('featurize', caller.progress);
   // One image that fails ends the work on the others.
@@ -56,12 +107,12 @@ async function addMissing(
   caller.signal.addEventListener('abort', onAbort);
   let done = 0;
   try {
-    await Promise.all(missing.map(async (index) => {
-      const image = stores.image(samples, index);
-      const { features, tensors } = await pool.featurize({ key, bytes }, image, work.signal).catch(naming(image.id));
-      rows.tensors = tensors;
-      rows.byImage.set(index, features);
-      meter.report(++done, missing.length);
+    await Promise.all(positions.map(async (position) => {
+      const image = stores.image(samples, samples.indices[position]!);
+      const made = await pool.featurize({ key, bytes }, image, viewsOf(position), work.signal).catch(naming(image.id));
+      if (work.signal.aborted) return;
+      onDone(position, made);
+      meter.report(++done, positions.length);
     }));
   } finally {
     work.abort(new RegraftError('aborted', 'another image failed'));

@@ -1,6 +1,6 @@
 import { Channel } from '../channel.js';
 import { RegraftError, fromWire, type WireError } from '../errors.js';
-import type { ImageFeatures, ImageRef, Pixels, Role, TrunkService } from '../protocol.js';
+import type { ImageFeatures, ImageRef, Pixels, Role, TrunkService, ViewsRef } from '../protocol.js';
 
 /** Starts and stops the pool's workers; the page does it. */
 export interface Starter {
@@ -11,7 +11,7 @@ export interface Starter {
 /** The frozen part of a network, as bytes for the workers that do not have it yet. */
 export interface TrunkRef { key: string; bytes(): Uint8Array }
 
-type Job = { kind: 'check' } | { kind: 'pixels' } | { kind: 'featurize'; trunk: TrunkRef };
+type Job = { kind: 'check' } | { kind: 'pixels' } | { kind: 'featurize'; trunk: TrunkRef; views: ViewsRef | undefined };
 interface Task {
   job: Job; ref: ImageRef; attempts: number;
   /** Looked at when the task's turn comes. */
@@ -57,8 +57,8 @@ export class TrunkPool {
     return await this.submit({ kind: 'pixels' }, ref, signal) as Pixels;
   }
 
-  async featurize(trunk: TrunkRef, ref: ImageRef, signal: AbortSignal): Promise<ImageFeatures> {
-    return await this.submit({ kind: 'featurize', trunk }, ref, signal) as ImageFeatures;
+  async featurize(trunk: TrunkRef, ref: ImageRef, views: ViewsRef | undefined, signal: AbortSignal): Promise<ImageFeatures> {
+    return await this.submit({ kind: 'featurize', trunk, views }, ref, signal) as ImageFeatures;
   }
 
   /** Drops kept pixels whose key starts so. */
@@ -142,7 +142,7 @@ export class TrunkPool {
           // A failure shows in the call after it, which waits for this one.
           void channel.call('setTrunk', job.trunk.bytes()).catch(() => (worker.trunkKey = undefined));
         }
-        const result = await channel.call('featurize', ref);
+        const result = await channel.call('featurize', { ...ref, views: job.views });
         worker.wasmBytes = result.wasmBytes;
         if (ref.key !== undefined) this.keptBy.delete(ref.key);
         return result;

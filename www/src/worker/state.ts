@@ -2,7 +2,7 @@ import type { Caller, FeaturizeContext, Trunk } from './featurize.js';
 import { RegraftError } from '../errors.js';
 import type { DataRef, FeaturesState, ModelState } from '../protocol.js';
 import type { Cut, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
-import { featurize } from './featurize.js';
+import { PLAIN, featurize } from './featurize.js';
 import { Handles } from './handles.js';
 import { checkLabels, withLabelsOf } from './labels.js';
 import { TrunkPool, type Starter } from './pool.js';
@@ -49,11 +49,13 @@ export class EngineState implements FeaturizeContext {
   }
 
   /** Runs `body` with the features of the data, and with the cut they belong to. */
-  async withFeatures<R>(trunk: Trunk, data: DataRef, caller: Caller, body: (made: WasmFeatures, at: Cut) => R | Promise<R>): Promise<R> {
+  async withFeatures<R>(
+    trunk: Trunk, data: DataRef, caller: Caller, body: (made: WasmFeatures, at: Cut) => R | Promise<R>, settings = PLAIN,
+  ): Promise<R> {
     if (data.kind === 'features') {
       return this.features.use(data.features, 'shared', caller.signal, (made) => body(made, trunk.at ?? cutOf(trunk.model, made)));
     }
-    const made = await featurize(this, trunk, data.samples, 'f32', caller);
+    const made = await featurize(this, trunk, data.samples, settings, caller);
     try {
       return await body(made, trunk.at);
     } finally {
@@ -62,12 +64,14 @@ export class EngineState implements FeaturizeContext {
   }
 
   /** The same, where labels matter: classes are matched by name. */
-  withLabelled<R>({ model, at }: Trunk, data: DataRef, caller: Caller, body: (made: WasmFeatures, at: Cut) => R | Promise<R>): Promise<R> {
+  withLabelled<R>(
+    { model, at }: Trunk, data: DataRef, caller: Caller, body: (made: WasmFeatures, at: Cut) => R | Promise<R>, settings = PLAIN,
+  ): Promise<R> {
     const aligned: DataRef = data.kind === 'samples' ? { ...data, samples: withLabelsOf(model, data.samples) } : data;
     return this.withFeatures({ model, at }, aligned, caller, (made, cut) => {
       checkLabels(model, made);
       return body(made, cut);
-    });
+    }, settings);
   }
 
   /** Bytes held by all workers: wasm memory, which never shrinks, and features kept outside of it. */

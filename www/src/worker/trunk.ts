@@ -1,6 +1,6 @@
 import { Channel } from '../channel.js';
 import { RegraftError } from '../errors.js';
-import type { ImageRef, Pixels, TrunkService, WireImage } from '../protocol.js';
+import type { ImageRef, Pixels, TrunkService, ViewsRef, WireImage } from '../protocol.js';
 import type { WasmModule, WasmTrunk } from '../wasm-module.js';
 
 /** Decodes an image as the platform can. Rejects with 'bad-image'. */
@@ -16,6 +16,15 @@ export function serveTrunk(port: MessagePort, wasm: WasmModule, decode: Decode, 
   const pixels = async ({ image, key }: ImageRef): Promise<Pixels> => kept.take(key) ?? decode(image);
   const usable = ({ data, width, height, channels }: Pixels): void => {
     if (data.length === 0 || data.length !== width * height * channels) throw new RegraftError('bad-image', 'it has no pixels');
+  };
+
+  const allViews = (it: WasmTrunk, image: Pixels, { augmentation, options, index }: ViewsRef, partners: (Pixels | undefined)[]): Float32Array => {
+    const drawn = wasm.WasmViews.create(augmentation, options);
+    try {
+      return joined([undefined, ...partners].map((partner, view) => it.featurizeView(drawn, index, view, image, partner)));
+    } finally {
+      drawn.free();
+    }
   };
 
   new Channel<Record<never, never>, TrunkService>(port, {
@@ -36,9 +45,10 @@ export function serveTrunk(port: MessagePort, wasm: WasmModule, decode: Decode, 
       transfer(decoded.data.buffer);
       return decoded;
     },
-    async featurize(ref, { transfer }) {
-      const work = Promise.all([trunk, pixels(ref)]).then(([it, { data, width, height, channels }]) => (
-        { features: it.featurize(data, width, height, channels), tensors: it.tensors() }));
+    async featurize({ views, ...ref }, { transfer }) {
+      const others = Promise.all((views?.partners ?? []).map((partner) => partner && decode(partner)));
+      const work = Promise.all([trunk, pixels(ref), others]).then(([it, image, partners]) => (
+        { features: views ? allViews(it, image, views, partners) : it.featurize(image.data, image.width, image.height, image.channels), tensors: it.tensors() }));
       running.add(work);
       try {
         const made = await work;
@@ -50,6 +60,15 @@ export function serveTrunk(port: MessagePort, wasm: WasmModule, decode: Decode, 
     },
     forget: (keys) => kept.forget(keys),
   });
+}
+
+function joined(rows: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const all = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
+  rows.reduce((at, row) => {
+    all.set(row, at);
+    return at + row.length;
+  }, 0);
+  return all;
 }
 
 /** Decoded pixels between the check of a dataset and its first use, up to a number of bytes. */
