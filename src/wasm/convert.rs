@@ -43,8 +43,12 @@ pub(super) fn to_js(value: &impl Serialize) -> JsResult<JsValue> {
 }
 
 /// Reads options; what does not fit is `bad-option` under the given name.
+///
+/// By way of JSON: `serde_wasm_bindgen` asks an object for the fields of a struct, so that fields no struct has would pass.
 pub(super) fn from_js<T: DeserializeOwned>(value: JsValue, option: &'static str) -> JsResult<T> {
-    serde_wasm_bindgen::from_value(value).map_err(|e| failure(&Error::option(option, e.to_string())))
+    let wrong = |reason: String| failure(&Error::option(option, reason));
+    let json: serde_json::Value = serde_wasm_bindgen::from_value(value).map_err(|e| wrong(e.to_string()))?;
+    serde_json::from_value(json).map_err(|e| wrong(e.to_string()))
 }
 
 /// Names, or `None` for `undefined`.
