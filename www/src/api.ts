@@ -137,7 +137,11 @@ export interface Model {
   /** Frozen trunk and trainable tail as two parts. Without `at` the boundary is the model's own frozen set. */
   transferLearningHelper(at?: readonly string[]): TransferLearningHelper;
 
-  /** Frozen part runs once per image (features are cached), then the rest is trained. */
+  /**
+   * Frozen part runs once per image and view (features are cached), then the rest is trained. Where values become infinite or not a number,
+   * rejects with 'bad-option' that names the vertex where it began, `detail` being the history; the model is then as after the last
+   * completed epoch. A network without a loss is 'conflict': the message says which vertex to replace by an output layer.
+   */
   fit(train: Dataset, options?: FitOptions): Promise<History>;
   evaluate(data: Dataset | FeatureSet, options?: { topN?: number; signal?: AbortSignal; onProgress?(p: Progress): void }): Promise<Evaluation>;
 
@@ -420,26 +424,48 @@ export interface Augmentation {
 // ------------------------------------------------------------------ training
 
 export interface FitOptions {
-  /** Passes over the data. Default 30. */
+  /** Passes over the data. Counts the whole run: with resumeFrom, the epochs already done are part of it. Default 30. */
   epochs?: number;
   /** Images per update. Default 16. */
   batchSize?: number;
-  /** Updates after which training stops, whatever `epochs` says. */
+  /** Updates after which training stops, whatever `epochs` says. Counts the whole run, as `epochs`. */
   maxIterations?: number;
   /** Whether images come in another order in every epoch. Default true. */
   shuffle?: boolean;
-  /** Seed of shuffling, dropout and of a validation share. Default: the model's. */
+  /** Seed of shuffling, views, dropout and of a validation share. Default: the model's; of the share 0. */
   seed?: number;
-  /** Data to measure after each epoch; a number holds that share of the training data out. */
+  /** Data to measure after each epoch; a number between 0 and 1 holds that share of the training data out, in whole groups. */
   validation?: Dataset | FeatureSet | number;
-  /** Default: the model's. */
+  /** In place of all updaters of the model and its layers. */
   updater?: Updater;
+  /** Share of each target that is spread evenly over all classes, in [0, 1). Not in validation. Default 0. */
+  labelSmoothing?: number;
+  /** Factors of the losses of images by class, 1 where none is named; 'balanced': images / (classes · images of the class). */
+  classWeights?: 'balanced' | Record<string, number>;
   /**
    * How images are varied; not with a FeatureSet. The frozen part runs once for each of `views` augmented views of an image beside the
    * plain one (default 4), and each epoch takes one view of each image at random.
    */
   augmentation?: Augmentation;
   views?: number;
+  /** Frozen batch-norm always uses and keeps its stored statistics. For unfrozen ones: 'frozen' (default) or 'train'. */
+  batchNorm?: 'frozen' | 'train';
+  /**
+   * Stops after `patience` (5) epochs of which none was better than the best by more than `minDelta` (0), or after `maxSeconds` of training.
+   * Watches `monitor`: 'valLoss', or 'loss' where nothing is validated. restoreBest (true): the model keeps the parameters of the best
+   * epoch, whatever ends the run but an abort.
+   */
+  earlyStopping?: { monitor?: 'valLoss' | 'valAccuracy' | 'loss'; patience?: number; minDelta?: number; maxSeconds?: number; restoreBest?: boolean };
+  /**
+   * Called after each epoch with bytes that resumeFrom accepts: weights, updater state, RNG, position, settings. Training does not wait;
+   * fit() resolves after all returned promises, and rejects with their error.
+   */
+  onCheckpoint?(bytes: Uint8Array): void | Promise<void>;
+  /**
+   * Continues the run of a checkpoint, bit for bit, on the same data (else 'stale-features' or 'bad-option'). Its settings hold where these
+   * options say nothing; validation and augmentation are to be given again.
+   */
+  resumeFrom?: Uint8Array;
   onProgress?(p: Progress): void;
   /** Stops training: fit() then resolves with what it has. */
   signal?: AbortSignal;
@@ -448,12 +474,16 @@ export interface Progress {
   phase: 'decode' | 'featurize' | 'train' | 'validate' | 'evaluate' | 'export';
   done: number; total: number; perSecond: number; secondsLeft?: number;
   epoch?: number; iteration?: number; loss?: number; accuracy?: number; valLoss?: number; valAccuracy?: number; learningRate?: number;
+  /** At the end of an epoch: log10 of mean |update| / mean |parameter| of each trainable vertex in the last update. */
+  updateRatios?: Readonly<Record<string, number>>;
 }
 export interface History {
   epochs: readonly { epoch: number; loss: number; accuracy: number; valLoss?: number; valAccuracy?: number; learningRate: number; seconds: number }[];
   /** Mean loss of each batch before its update, without penalties. */
   iterations: readonly { loss: number }[];
-  stoppedBy: 'epochs' | 'iterations' | 'early-stopping' | 'aborted'; bestEpoch: number;
+  stoppedBy: 'epochs' | 'iterations' | 'early-stopping' | 'aborted';
+  /** Epoch, from 1, that is best by what early stopping watches, else by validation loss, else by training loss; 0 if none was completed. */
+  bestEpoch: number;
   seconds: { featurize: number; train: number };
 }
 export interface Prediction { label: string; index: number; probability: number }

@@ -50,11 +50,14 @@ export interface FeaturesState { features: number; info: FeaturesInfo }
 export interface FeaturizeSettings { dtype: 'f32' | 'f16'; views: number; augmentation: Augmentation; seed: number | undefined }
 
 /** FitOptions as they cross to the worker. */
-export type FitSettings = Omit<FitOptions, 'validation' | 'augmentation' | 'views' | 'onProgress' | 'signal'>;
-/** `featurize`: how images to train on become features. */
+export type FitSettings = Omit<FitOptions, 'validation' | 'augmentation' | 'views' | 'onCheckpoint' | 'resumeFrom' | 'onProgress' | 'signal'>;
+/** `featurize`: how images to train on become features; `checkpoints`: whether they are wanted. */
 export interface FitArgs {
   model: number; train: DataRef; validation: DataRef | undefined; featurize: FeaturizeSettings; settings: FitSettings; at: Cut;
+  resumeFrom: Uint8Array | undefined; checkpoints: boolean;
 }
+/** What a fit reports. */
+export type FitReport = { kind: 'progress'; progress: Progress } | { kind: 'checkpoint'; bytes: Uint8Array };
 
 export interface LoadArgs {
   source: WireSource; architecture: ZooName | undefined; cache: boolean;
@@ -69,7 +72,7 @@ export interface EngineService {
   run: Call<{ model: number; inputs: Record<string, Tensor>; outputs: readonly string[] | undefined }, Record<string, Tensor>>;
   predict: Call<{ model: number; image: WireImage; topK: number | undefined }, Prediction[]>;
   predictAll: Call<{ model: number; samples: SampleRef; topK: number | undefined }, Prediction[][], Progress>;
-  fit: Call<FitArgs, History, Progress>;
+  fit: Call<FitArgs, History, FitReport>;
   evaluate: Call<{ model: number; data: DataRef; topN: number | undefined }, Omit<Evaluation, 'toString'> & { text: string }, Progress>;
   export: Call<{ model: number; format: ExportFormat; options: ExportOptions }, ExportResult>;
   releaseModel: Call<number, void>;

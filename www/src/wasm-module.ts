@@ -99,15 +99,28 @@ export interface WasmFeatures extends Freed {
 export interface WasmTrainer extends Freed {
   /** Trains for about budgetMs, at least one iteration, and not past the end of an epoch. */
   run(budgetMs: number): TrainStatus;
+  /** Ends the run as early stopping does: the next run() says so. */
+  stop(): void;
+  /** The run as bytes that create() takes. */
+  checkpoint(): Uint8Array;
   /** Writes the parameters into the model. Once, at the end, also after an abort. */
-  finish(model: WasmModel, stoppedBy: History['stoppedBy']): Trained;
+  finish(model: WasmModel, stoppedBy: StoppedBy): Trained;
 }
+/** 'diverged': values stopped being numbers, and the last completed epoch was restored. */
+export type StoppedBy = History['stoppedBy'] | 'diverged';
 /** A history without the times. */
-export interface Trained extends Omit<History, 'seconds' | 'epochs'> { epochs: readonly Omit<History['epochs'][number], 'seconds'>[] }
+export interface Trained extends Omit<History, 'seconds' | 'epochs' | 'stoppedBy'> {
+  epochs: readonly Omit<History['epochs'][number], 'seconds'>[];
+  stoppedBy: StoppedBy;
+  /** The update, from 0, and the first vertex with a value that was no number. */
+  divergence?: { iteration: number; vertex: string };
+}
 export interface TrainStatus {
-  finished: boolean; stoppedBy?: 'epochs' | 'iterations' | 'early-stopping';
+  finished: boolean; stoppedBy?: StoppedBy;
   epoch: number; epochs: number; iteration: number; iterations: number;
   loss: number; accuracy: number; learningRate: number; valLoss?: number; valAccuracy?: number;
+  /** At the end of an epoch. */
+  updateRatios?: Record<string, number>;
   epochEnded: boolean;
 }
 
@@ -123,8 +136,10 @@ export interface WasmModule {
     load(bytes: Uint8Array): WasmFeatures;
   };
   WasmTrainer: {
-    /** Takes the handle `validation` away. */
-    create(model: WasmModel, at: Cut, train: WasmFeatures, validation: WasmFeatures | undefined, options: object): WasmTrainer;
+    /** Takes the handle `validation` away. With a checkpoint, its settings hold where `options` says nothing. */
+    create(
+      model: WasmModel, at: Cut, train: WasmFeatures, validation: WasmFeatures | undefined, options: object, checkpoint: Uint8Array | undefined,
+    ): WasmTrainer;
   };
   /** Groups: -1 = none. Results are positions in the lists given. */
   splitIndices(labels: Uint32Array, groups: Int32Array, fraction: number, seed: number, stratified: boolean): IndexSplit;

@@ -4,7 +4,7 @@ import { RegraftError } from '../src/errors.js';
 import type { Engine, EngineOptions } from '../src/api.js';
 import type { Host } from '../src/host.js';
 import type { Pixels, WireImage } from '../src/protocol.js';
-import type { FeaturesInfo, IndexSplit, ModelInfo, TrainStatus, WasmFeatures, WasmModel, WasmModule, WasmTrainer, WasmTrunk } from '../src/wasm-module.js';
+import type { FeaturesInfo, IndexSplit, ModelInfo, StoppedBy, TrainStatus, WasmFeatures, WasmModel, WasmModule, WasmTrainer, WasmTrunk } from '../src/wasm-module.js';
 import { serveEngine } from '../src/worker/engine.js';
 import { serveTrunk } from '../src/worker/trunk.js';
 
@@ -121,7 +121,9 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
             iteration++;
             return { finished: iteration === iterations, epoch: 1, epochs: 1, iteration, iterations, loss: 1 / iteration, accuracy: 0, learningRate: 0.1, epochEnded: false };
           },
-          finish: (_: WasmModel, stoppedBy: 'epochs' | 'iterations' | 'early-stopping' | 'aborted') => (
+          stop: unused,
+          checkpoint: () => Uint8Array.of(iteration),
+          finish: (_: WasmModel, stoppedBy: StoppedBy) => (
             { epochs: [], iterations: Array.from({ length: iteration }, () => ({ loss: 1 })), stoppedBy, bestEpoch: 1 }),
         });
       },

@@ -55,7 +55,11 @@ function modelHandlers(state: EngineState): Part<
       state.withFeatures(trunk, { kind: 'samples', samples }, caller, (made, at) => (
         topPredictions(trunk.model, trunk.model.outputFromFeatures(made, at), topK))))),
     fit: (args, { signal, progress }) => models.use(args.model, 'exclusive', signal, (model, until) => (
-      fitOn(state, { model, at: args.at }, args, { signal: until, progress }))),
+      fitOn(state, { model, at: args.at }, args, {
+        signal: until,
+        progress: (it) => progress({ kind: 'progress', progress: it }),
+        checkpoint: (bytes) => progress({ kind: 'checkpoint', bytes }),
+      }))),
     evaluate: ({ model, data, topN }, context) => working(model, context, (trunk, caller) => (
       state.withLabelled(trunk, data, caller, (made, at) => trunk.model.evaluate(made, { topN }, at)))),
     export: ({ model, format, options }, context) => using(model, context, (it) => {
@@ -120,7 +124,10 @@ function loadFiles(state: EngineState, { architecture, options }: LoadArgs, file
   return state.keep(state.wasm.WasmModel.load(files, { format, architecture, labels, preprocessing }));
 }
 
-async function fitOn(state: EngineState, trunk: Trunk, { train, validation, featurize: featurizing, settings }: FitArgs, caller: Caller): Promise<History> {
+async function fitOn(
+  state: EngineState, trunk: Trunk, { train, validation, featurize: featurizing, settings, resumeFrom, checkpoints }: FitArgs,
+  caller: Caller & { checkpoint(bytes: Uint8Array): void },
+): Promise<History> {
   const seconds = { featurize: 0, train: 0 };
   const start = performance.now();
   const withValidation = <R>(body: (made: WasmFeatures | undefined) => Promise<R>): Promise<R> => (
@@ -129,7 +136,8 @@ async function fitOn(state: EngineState, trunk: Trunk, { train, validation, feat
   try {
     await state.withLabelled(trunk, train, caller, (rows) => withValidation(async (measured) => {
       seconds.featurize = (performance.now() - start) / 1000;
-      history = await fit(state.wasm, trunk, { train: rows, validation: measured }, settings, caller);
+      const how = { settings, resumeFrom, onCheckpoint: checkpoints ? caller.checkpoint : undefined };
+      history = await fit(state.wasm, trunk, { train: rows, validation: measured }, how, caller);
       seconds.train = (performance.now() - start) / 1000 - seconds.featurize;
     }), featurizing);
   } catch (error) {

@@ -1,7 +1,7 @@
 import type { History, Progress } from '../api.js';
 import { RegraftError } from '../errors.js';
 import type { FitSettings } from '../protocol.js';
-import type { TrainStatus, WasmFeatures, WasmModule, WasmTrainer } from '../wasm-module.js';
+import type { StoppedBy, TrainStatus, WasmFeatures, WasmModule, WasmTrainer } from '../wasm-module.js';
 import type { Caller, Trunk } from './featurize.js';
 import { Meter } from '../meter.js';
 import { nextTask } from './yield.js';
@@ -12,44 +12,57 @@ const SLICE_MS = 30;
 /** What is trained on. */
 export interface TrainingData { train: WasmFeatures; validation: WasmFeatures | undefined }
 
-/** Trains the unfrozen part in slices. An abort ends it with what there is; only a disposed model rejects. */
+/** How. `resumeFrom`: a checkpoint; `onCheckpoint`: gets one after each epoch. */
+export interface Run { settings: FitSettings; resumeFrom: Uint8Array | undefined; onCheckpoint: ((bytes: Uint8Array) => void) | undefined }
+
+/**
+ * Trains the unfrozen part in slices. An abort ends it with what there is; a disposed model rejects, and so does training whose values
+ * stop being numbers: the model then has the parameters of the last completed epoch.
+ */
 export async function fit(
-  wasm: WasmModule, { model, at }: Trunk, { train, validation }: TrainingData, settings: FitSettings, { signal, progress }: Caller,
+  wasm: WasmModule, { model, at }: Trunk, { train, validation }: TrainingData, how: Run, caller: Caller,
 ): Promise<Omit<History, 'seconds'>> {
-  const trainer = wasm.WasmTrainer.create(model, at, train, validation?.share(), settings);
+  const trainer = wasm.WasmTrainer.create(model, at, train, validation?.share(), how.settings, how.resumeFrom);
   try {
     const seconds: number[] = [];
-    const stoppedBy = await run(trainer, signal, progress, seconds);
-    const { epochs, ...history } = trainer.finish(model, stoppedBy);
-    return { ...history, epochs: epochs.map((epoch, at) => ({ ...epoch, seconds: seconds[at] ?? 0 })) };
+    const { epochs, stoppedBy, divergence, ...history } = trainer.finish(model, await run(trainer, how, caller, seconds));
+    // Epochs before a checkpoint took no time here.
+    const before = epochs.length - seconds.length;
+    const timed = { ...history, epochs: epochs.map((epoch, at) => ({ ...epoch, seconds: seconds[at - before] ?? 0 })) };
+    if (stoppedBy !== 'diverged') return { ...timed, stoppedBy };
+    const where = divergence ? ` in update ${divergence.iteration + 1} at vertex '${divergence.vertex}'` : '';
+    throw new RegraftError('bad-option', `option 'updater': values became infinite or not a number${where}; choose a lower learning rate. `
+      + `The model is as it was after ${epochs.length} epochs`, divergence?.vertex, timed);
   } finally {
     trainer.free();
   }
 }
 
 /** Adds the seconds of each epoch that was completed to `seconds`. */
-async function run(
-  trainer: WasmTrainer, signal: AbortSignal, progress: (p: Progress) => void, seconds: number[],
-): Promise<History['stoppedBy']> {
+async function run(trainer: WasmTrainer, { settings, onCheckpoint }: Run, { signal, progress }: Caller, seconds: number[]): Promise<StoppedBy> {
   const meter = new Meter('train', progress);
-  let epochStart = performance.now();
+  const maxSeconds = settings.earlyStopping?.maxSeconds ?? Infinity;
+  const start = performance.now();
+  let epochStart = start;
   for (;;) {
     await nextTask();
     if (isDisposed(signal)) throw signal.reason;
     if (signal.aborted) return 'aborted';
+    if (performance.now() - start > 1000 * maxSeconds) trainer.stop();
     const status = trainer.run(SLICE_MS);
     meter.report(status.iteration, status.iterations, measured(status), status.epochEnded || status.finished);
     if (status.epochEnded) {
       seconds.push((performance.now() - epochStart) / 1000);
       epochStart = performance.now();
+      onCheckpoint?.(trainer.checkpoint());
     }
     if (status.finished) return status.stoppedBy ?? 'epochs';
   }
 }
 
-function measured({ epoch, iteration, loss, accuracy, learningRate, valLoss, valAccuracy }: TrainStatus): Partial<Progress> {
+function measured({ epoch, iteration, loss, accuracy, learningRate, valLoss, valAccuracy, updateRatios }: TrainStatus): Partial<Progress> {
   const validation = valLoss === undefined ? {} : { valLoss, valAccuracy };
-  return { epoch, iteration, loss, accuracy, learningRate, ...validation };
+  return { epoch, iteration, loss, accuracy, learningRate, ...validation, ...(updateRatios ? { updateRatios } : {}) };
 }
 
 /** What a fit gives that was stopped before its first iteration. */
