@@ -5,6 +5,7 @@
 mod builder;
 mod data;
 mod errors;
+mod fit;
 mod freezing;
 mod networks;
 mod persistence;
