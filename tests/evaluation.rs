@@ -1,6 +1,16 @@
 //! Evaluations against scikit-learn and SciPy, from `reference/evaluation.py`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use regraft::Result;
+use regraft::data::{FeatureSet, FeatureTensor, Preprocessing, Rng, Stream};
 use regraft::eval::Evaluation;
+use regraft::formats::safetensors::FloatType;
+use regraft::graph::Graph;
+use regraft::tensor::TensorType;
+use regraft::train::{FitOptions, StoppedBy, Trainer};
+use regraft::transfer::{Edit, FineTuneConfiguration, Model};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -49,7 +59,7 @@ fn assert_same(path: &str, found: &Value, expected: &Value) {
 #[test]
 fn every_number_is_scikit_learns() {
     let cases: Vec<Case> = serde_json::from_str(REFERENCE).expect("reference");
-    assert!(cases.len() >= 7);
+    assert!(cases.len() >= 11);
     for case in cases {
         let expected = &case.expected;
         let number = |name: &str| expected[name].as_u64().expect("a count") as usize;
@@ -140,4 +150,58 @@ fn lengths_and_options_are_checked() {
     assert_eq!(code(&[], &[], &[], 1), Some("bad-option"));
     assert_eq!(code(&[0.5; 3], &[0.5; 4], &labels, 1), Some("internal"));
     assert_eq!(code(&[0.5; 4], &[0.5; 6], &labels, 1), Some("internal"));
+}
+
+/// Losses of rows in f32, summed in another order.
+const LOSS_TOLERANCE: f64 = 1e-6;
+
+#[test]
+fn evaluation_and_validation_have_the_same_loss() -> Result<()> {
+    const LABELS: [&str; 3] = ["a", "b", "c"];
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorType::f32([1, 5]), true)?;
+    graph.set_outputs(vec![x]);
+    let source = Model {
+        graph,
+        labels: None,
+        preprocessing: Preprocessing::default(),
+        configuration: FineTuneConfiguration::default(),
+        settings: BTreeMap::new(),
+        reinitialized: Vec::new(),
+        provenance: BTreeMap::new(),
+    };
+    let tensors = vec![FeatureTensor { name: "x".into(), shape: [5].into() }];
+    let labels = LABELS.map(String::from).to_vec();
+    // More rows than one run of a tail takes, and no multiple of that.
+    let mut set = FeatureSet::new(tensors, 70, labels, "key".into(), FloatType::F32)?;
+    let mut rng = Rng::new(41, Stream::Verify);
+    for row in 0..70 {
+        let values: Vec<f32> = (0..5).map(|_| rng.normal() as f32).collect();
+        set.set(row, rng.below(3), &row.to_string(), &values)?;
+    }
+    let set = Arc::new(set);
+    for (loss, activation) in [("mcxent", "softmax"), ("xent", "sigmoid"), ("mse", "identity"), ("hinge", "tanh")] {
+        let edits = serde_json::json!([
+            { "type": "addLayer", "name": "y", "inputs": ["x"],
+              "layer": { "type": "output", "nOut": 3, "loss": loss, "activation": activation, "lossWeights": [1, 2, 0.5] } },
+            { "type": "setOutputs", "names": ["y"] },
+            { "type": "setLabels", "labels": LABELS },
+        ]);
+        let edits: Vec<Edit> = serde_json::from_value(edits).expect("edits");
+        let mut model = source.edited(&edits)?;
+        let at = ["x".to_owned()];
+        let tail = model.split(Some(&at))?.tail;
+        let options = FitOptions { epochs: 2, ..FitOptions::default() };
+        let mut trainer =
+            Trainer::new(&tail, &model.settings, Arc::clone(&set), Some(Arc::clone(&set)), options, None)?;
+        while !trainer.step()?.finished {}
+        let history = trainer.history(StoppedBy::Epochs);
+        model.update(trainer.parameters(StoppedBy::Epochs)?)?;
+        let evaluation = model.evaluate(&set, None, Some(&at))?;
+        let last = history.epochs.last().expect("an epoch");
+        let (valued, judged) = (last.val_loss.expect("validation"), evaluation.loss);
+        assert!((valued - judged).abs() < LOSS_TOLERANCE, "{loss}: {judged}, validation has {valued}");
+        assert_eq!(last.val_accuracy, Some(evaluation.accuracy), "{loss}");
+    }
+    Ok(())
 }

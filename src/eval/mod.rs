@@ -29,7 +29,8 @@ pub struct Evaluation {
     pub top_n: usize,
     /// Share of samples whose actual class is among the N likeliest; of equally likely ones the first comes first.
     pub top_n_accuracy: f64,
-    /// Mean cross-entropy, `-Σ t·ln p`. Probabilities below 2^-126 count as that, NaN too.
+    /// Mean cross-entropy, `-Σ t·ln p`, where the output has no loss of its own. Probabilities below 2^-126 count as that,
+    /// NaN too.
     pub loss: f64,
     /// Mean F1 of the classes that occur or are predicted.
     pub macro_f1: f64,

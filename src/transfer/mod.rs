@@ -3,6 +3,7 @@
 mod builder;
 mod classifier;
 mod config;
+mod evaluate;
 mod export;
 mod fitting;
 mod freezing;

@@ -60,10 +60,10 @@ def reference(p, targets, top_n):
     }
 
 
-def case(name, count, classes, top_n=1, sharpness=1.5, grid=None, absent=(), soft=False, perfect=False):
+def case(name, count, classes, top_n=1, sharpness=1.5, grid=None, absent=(), hidden=True, soft=False, perfect=False):
     actual = rng.choice([c for c in range(classes) if c not in absent], count, p=None)
     logits = rng.normal(size=(count, classes)) + (50 if perfect else sharpness) * np.eye(classes)[actual]
-    logits[:, list(absent)] = -30
+    logits[:, list(absent) if hidden else []] = -30
     p = np.exp(logits - logits.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
     if grid:
@@ -86,5 +86,9 @@ cases = [
     case("soft targets", 40, 3, soft=True),
     case("all right", 20, 3, perfect=True),
     case("one sample", 1, 3, top_n=2),
+    case("one class occurs", 30, 3, absent=(0, 2), hidden=False, sharpness=0.5),
+    case("more than there are classes", 25, 3, top_n=5),
+    case("never right", 24, 3, sharpness=-8),
+    case("all alike", 40, 4, top_n=2, grid=1),
 ]
 Path(__file__).with_name("evaluation.json").write_text(json.dumps(cases))
