@@ -1,20 +1,20 @@
 //! What a person sees of a graph: one row per layer of the source.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Graph, VertexId};
 use crate::error::Result;
 use crate::ops::Op;
 
 /// One row of the summary.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VertexSummary {
     /// The vertex's name.
     pub name: String,
     /// Its op.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: String,
     /// Names of the visible vertices it reads.
     pub inputs: Vec<String>,
     /// Shape in the source's layout; `None` for the batch.
@@ -46,7 +46,7 @@ impl Graph {
             pending.retain(|p| !parts.contains(p));
             let mut row = VertexSummary {
                 name: vertex.name.clone(),
-                kind: vertex.op.label(),
+                kind: vertex.op.label().to_owned(),
                 inputs: Vec::new(),
                 output_shape: shapes[id.index()].clone(),
                 parameters: 0,
@@ -67,7 +67,7 @@ impl Graph {
                 }
             }
             if parts.len() > 1 && vertex.loss.is_some() {
-                row.kind = "output";
+                row.kind = "output".to_owned();
             }
             rows.push(row);
         }

@@ -44,6 +44,13 @@ pub fn memory_use() -> JsValue {
     object.into()
 }
 
+/// The printed table of `VertexSummary[]`.
+#[wasm_bindgen(js_name = printSummary)]
+pub fn print_summary(vertices: JsValue, total: usize, trainable: usize) -> convert::JsResult<String> {
+    let vertices: Vec<crate::graph::VertexSummary> = convert::from_js(vertices, "vertices")?;
+    Ok(crate::graph::print_summary(&vertices, total, trainable))
+}
+
 /// Name, version and reason of the backend in use: what `device` shows.
 #[wasm_bindgen]
 pub fn device() -> JsValue {

@@ -134,6 +134,12 @@ export interface Model {
   /** Shorthand for the common case: freeze everything up to `at` (default: the last pooled feature), new softmax head for `labels`. */
   classifier(options: { labels: readonly string[]; at?: string; hidden?: readonly number[]; dropout?: number; seed?: number }): Promise<Model>;
 
+  /**
+   * Cost of cutting at each vertex through which everything passes, in the order of the network, before anything runs. `featureShape` is
+   * that of one image, `headParameters` are those behind the cut.
+   */
+  cutPoints(): readonly CutPoint[];
+
   /** Frozen trunk and trainable tail as two parts. Without `at` the boundary is the model's own frozen set. */
   transferLearningHelper(at?: readonly string[]): TransferLearningHelper;
 
@@ -143,12 +149,21 @@ export interface Model {
    * completed epoch. A network without a loss is 'conflict': the message says which vertex to replace by an output layer.
    */
   fit(train: Dataset, options?: FitOptions): Promise<History>;
+  /** Numbers on labelled data. topN: 1 to the number of classes, default 5; classes are matched by name. */
   evaluate(data: Dataset | FeatureSet, options?: { topN?: number; signal?: AbortSignal; onProgress?(p: Progress): void }): Promise<Evaluation>;
+  /**
+   * Where the model looked: a heat map in [0, 1] of the preprocessing size, row by row (Grad-CAM). label: default the most probable class;
+   * at: default the last feature map of more than one pixel.
+   */
+  gradCam(image: ImageInput, options?: { label?: string; at?: string }): Promise<HeatMap>;
 
   export(format: ExportFormat, options?: ExportOptions): Promise<ExportResult>;
   /** Frees the weights. A fit under way stops and rejects with 'disposed'. */
   dispose(): Promise<void>;
 }
+
+export interface CutPoint { name: string; featureShape: readonly number[]; featureBytesPerImage: number; trunkMacs: number; headParameters: number }
+export interface HeatMap { width: number; height: number; data: Float32Array }
 
 // ------------------------------------------------------------------ transfer learning
 
@@ -331,6 +346,11 @@ export interface TransferLearningHelper {
   /** Trains the rest; the model learns in place. */
   fitFeaturized(features: FeatureSet, options?: FitOptions): Promise<History>;
   outputFromFeaturized(features: FeatureSet): Promise<Record<string, Tensor>>;
+  /**
+   * The trainable part alone, sharing parameters with the full model: its inputs are the boundary vertices, run(), export() and edits work
+   * on them as they are at the time of the call, and evaluate() takes features. What needs images is 'bad-option'; fitFeaturized() trains it.
+   */
+  unfrozenGraph(): Model;
 }
 export interface FeaturizeOptions {
   /** Augmented views per image, cached beside the plain one; training then takes one of them at random in each epoch. Default: 4 with augmentation, else 0. */

@@ -1,6 +1,6 @@
 // What travels between the page, the engine worker and the trunk workers.
 import type {
-  Augmentation, Evaluation, ExportFormat, ExportOptions, ExportResult, FitOptions, History, LoadOptions, LoadProgress, Prediction,
+  Augmentation, CutPoint, Evaluation, ExportFormat, ExportOptions, ExportResult, FitOptions, HeatMap, History, LoadOptions, LoadProgress, Prediction,
   Progress, SimdBuild, Tensor, ZooName,
 } from './api.js';
 import type { Call } from './channel.js';
@@ -30,7 +30,10 @@ export type WireSource =
   | { kind: 'none' };
 
 /** What the page knows about a model: its handle, and everything that is read without waiting. */
-export interface ModelState { model: number; info: ModelInfo; summary: string; reinitialized: string[]; boundary: string[] }
+export interface ModelState { model: number; info: ModelInfo; summary: string; reinitialized: string[]; boundary: string[]; cutPoints: CutPoint[] }
+
+/** A model, or the part of it that `tail` leaves trainable. */
+export interface ModelRef { model: number; tail?: { at: Cut } }
 
 /**
  * Samples `indices` of the images of a store. Of each: the position of its label, its group (-1: none) and, where any has another
@@ -67,14 +70,15 @@ export interface LoadArgs {
 /** What the engine worker offers to the page. */
 export interface EngineService {
   load: Call<LoadArgs, ModelState, LoadProgress>;
-  edit: Call<{ model: number; edits: readonly Edit[] }, ModelState>;
-  classifier: Call<{ model: number; options: ClassifierOptions }, ModelState>;
-  run: Call<{ model: number; inputs: Record<string, Tensor>; outputs: readonly string[] | undefined }, Record<string, Tensor>>;
+  edit: Call<ModelRef & { edits: readonly Edit[] }, ModelState>;
+  classifier: Call<ModelRef & { options: ClassifierOptions }, ModelState>;
+  run: Call<ModelRef & { inputs: Record<string, Tensor>; outputs: readonly string[] | undefined }, Record<string, Tensor>>;
   predict: Call<{ model: number; image: WireImage; topK: number | undefined }, Prediction[]>;
   predictAll: Call<{ model: number; samples: SampleRef; topK: number | undefined }, Prediction[][], Progress>;
   fit: Call<FitArgs, History, FitReport>;
   evaluate: Call<{ model: number; data: DataRef; topN: number | undefined }, Omit<Evaluation, 'toString'> & { text: string }, Progress>;
-  export: Call<{ model: number; format: ExportFormat; options: ExportOptions }, ExportResult>;
+  gradCam: Call<{ model: number; image: WireImage; label: string | undefined; at: string | undefined }, HeatMap>;
+  export: Call<ModelRef & { format: ExportFormat; options: ExportOptions }, ExportResult>;
   releaseModel: Call<number, void>;
 
   /** Keeps an image for later; rejects with 'bad-image' when it cannot be decoded. */

@@ -1,7 +1,7 @@
 // What the wasm module gives. One instance per worker; every call is synchronous and short; failures throw an Error with own
 // properties `code` and `vertex`; objects live in wasm memory until free().
 import type {
-  Augmentation, Evaluation, ExportFormat, ExportOptions, FineTuneConfiguration, History, Layer, ModelFormat, Prediction, Preprocessing,
+  Augmentation, CutPoint, Evaluation, ExportFormat, ExportOptions, FineTuneConfiguration, HeatMap, History, Layer, ModelFormat, Prediction, Preprocessing,
   Tensor, TensorInfo, Vertex, VertexSummary, WeightInit, ZooName,
 } from './api.js';
 
@@ -49,6 +49,10 @@ export interface WasmModel extends Freed {
   outputFromFeatures(features: WasmFeatures, at: Cut): Record<string, Tensor>;
   evaluate(features: WasmFeatures, options: { topN?: number | undefined }, at: Cut): Omit<Evaluation, 'toString'> & { text: string };
   predict(pixels: Uint8Array, width: number, height: number, channels: number, topK: number): Prediction[];
+  cutPoints(): CutPoint[];
+  gradCam(pixels: Uint8Array, width: number, height: number, channels: number, label: string | undefined, at: string | undefined): HeatMap;
+  /** The trainable part alone, with the parameters' present values. */
+  unfrozen(at: Cut): WasmModel;
   export(format: ExportFormat, options: ExportOptions): { files: Map<string, Uint8Array>; verified: { samples: number; maxAbsDiff: number } };
 }
 
@@ -127,6 +131,7 @@ export interface TrainStatus {
 /** The module once instantiated. */
 export interface WasmModule {
   version(): string;
+  printSummary(vertices: readonly VertexSummary[], total: number, trainable: number): string;
   memoryUse(): { wasmBytes: number; liveTensors: number };
   WasmModel: { load(files: Map<string, Uint8Array>, options: ModelOptions): WasmModel };
   WasmTrunk: { load(bytes: Uint8Array): WasmTrunk };

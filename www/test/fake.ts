@@ -65,6 +65,9 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
       return model(labels, key);
     },
     seed: () => 0,
+    cutPoints: () => [],
+    gradCam: unused,
+    unfrozen: unused,
     reinitialized: () => ['head'],
     classifier: (options) => model(options.labels, key),
     boundary: (at) => at?.length === 0 ? ['x'] : ['trunk'],
@@ -84,6 +87,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
 
   return {
     version: () => 'fake',
+    printSummary: unused,
     memoryUse: () => ({ wasmBytes: 1000, liveTensors: log.live }),
     WasmModel: {
       load: (files) => {

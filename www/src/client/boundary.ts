@@ -1,11 +1,8 @@
 import type { VertexSummary } from '../api.js';
 import { RegraftError } from '../errors.js';
 
-/**
- * Where a model is cut: the vertices up to `at` that something behind the cut reads, in the model's order. The engine worker
- * decides the same way; here it answers without waiting.
- */
-export function boundaryOf(vertices: readonly VertexSummary[], outputs: readonly string[], at: readonly string[]): string[] {
+/** The named vertices and all they depend on. */
+export function trunkOf(vertices: readonly VertexSummary[], at: readonly string[]): Set<string> {
   const byName = new Map(vertices.map((vertex) => [vertex.name, vertex]));
   const trunk = new Set<string>();
   const left = [...at];
@@ -16,6 +13,15 @@ export function boundaryOf(vertices: readonly VertexSummary[], outputs: readonly
     trunk.add(name);
     left.push(...vertex?.inputs ?? []);
   }
+  return trunk;
+}
+
+/**
+ * Where a model is cut: the vertices up to `at` that something behind the cut reads, in the model's order. The engine worker
+ * decides the same way; here it answers without waiting.
+ */
+export function boundaryOf(vertices: readonly VertexSummary[], outputs: readonly string[], at: readonly string[]): string[] {
+  const trunk = trunkOf(vertices, at);
   const read = new Set(outputs);
   for (const { name, inputs } of vertices) if (!trunk.has(name)) for (const input of inputs) read.add(input);
   return vertices.filter(({ name }) => trunk.has(name) && read.has(name)).map(({ name }) => name);

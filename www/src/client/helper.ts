@@ -5,6 +5,7 @@ import { datasetOf, featuresOf } from './data.js';
 import { fitModel, type ModelTarget } from './fit.js';
 import { checkNumber, checkOptions } from './options.js';
 import { StoredFeatures } from './features.js';
+import { TailProxy } from './tail.js';
 
 /** A model in two parts, cut at `at`. */
 export class HelperProxy implements TransferLearningHelper {
@@ -34,5 +35,9 @@ export class HelperProxy implements TransferLearningHelper {
   async outputFromFeaturized(features: FeatureSet): Promise<Record<string, Tensor>> {
     const { session, model, at } = this.target;
     return session.channel.call('outputFromFeatures', { model, at, features: featuresOf(session, features).handle });
+  }
+
+  unfrozenGraph(): Model {
+    return new TailProxy(this.model, this.target, this.boundary);
   }
 }

@@ -1,9 +1,9 @@
 import type {
-  Dataset, Evaluation, ExportFormat, ExportOptions, ExportResult, FeatureSet, FitOptions, History, ImageInput, Model, Prediction, Preprocessing,
+  CutPoint, Dataset, Evaluation, ExportFormat, ExportOptions, ExportResult, FeatureSet, FitOptions, HeatMap, History, ImageInput, Model, Prediction, Preprocessing,
   Progress, Tensor, TensorInfo, TransferLearning, TransferLearningHelper, VertexSummary,
 } from '../api.js';
 import { toWireImage } from '../image.js';
-import type { ModelState } from '../protocol.js';
+import type { ModelRef, ModelState } from '../protocol.js';
 import type { ClassifierOptions, Edit } from '../wasm-module.js';
 import { dataRef, datasetOf } from './data.js';
 import { StoredDataset, addImage, newStore } from './dataset.js';
@@ -42,9 +42,8 @@ export class ModelProxy implements EditedModel {
     return this.state.summary;
   }
 
-  async run(inputs: Record<string, Tensor>, options: { outputs?: readonly string[]; signal?: AbortSignal } = {}): Promise<Record<string, Tensor>> {
-    const { outputs, signal } = checkOptions(options, { outputs: true, signal: true });
-    return this.session.channel.call('run', { model: this.state.model, inputs, outputs }, { signal });
+  async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
+    return ran(this.session, { model: this.state.model }, inputs, options);
   }
 
   async predict(image: ImageInput, options: { topK?: number; signal?: AbortSignal } = {}): Promise<Prediction[]> {
@@ -66,17 +65,15 @@ export class ModelProxy implements EditedModel {
   }
 
   transferLearning(): TransferLearning {
-    return new TransferLearningBuilder(this);
+    return new TransferLearningBuilder((edits) => edited(this.session, { model: this.state.model }, edits));
   }
 
   async classifier(options: ClassifierOptions): Promise<Model> {
-    const checked = checkOptions(options, { labels: true, at: true, hidden: true, dropout: true, seed: true });
-    return new ModelProxy(this.session, await this.session.channel.call('classifier', { model: this.state.model, options: plain('classifier', checked) }));
+    return classifierOf(this.session, { model: this.state.model }, options);
   }
 
-  /** A copy with recorded edits. */
-  async edited(edits: readonly Edit[]): Promise<EditedModel> {
-    return new ModelProxy(this.session, await this.session.channel.call('edit', { model: this.state.model, edits }));
+  cutPoints(): readonly CutPoint[] {
+    return this.state.cutPoints;
   }
 
   transferLearningHelper(at?: readonly string[]): TransferLearningHelper {
@@ -99,15 +96,45 @@ export class ModelProxy implements EditedModel {
     return { ...numbers, toString: () => text };
   }
 
+  async gradCam(image: ImageInput, options: { label?: string; at?: string } = {}): Promise<HeatMap> {
+    const { label, at } = checkOptions(options, { label: true, at: true });
+    const { image: wire, transfer } = await toWireImage(image);
+    return this.session.channel.call('gradCam', { model: this.state.model, image: wire, label, at }, { transfer });
+  }
+
   async export(format: ExportFormat, options: ExportOptions = {}): Promise<ExportResult> {
-    if (format !== 'onnx' && format !== 'regraft') throw badOption('format', `'onnx' or 'regraft', not '${String(format)}'`);
-    const checked = checkOptions(options, { dtype: true, includePreprocessing: true, modelCard: true });
-    return this.session.channel.call('export', { model: this.state.model, format, options: checked });
+    return exported(this.session, { model: this.state.model }, format, options);
   }
 
   async dispose(): Promise<void> {
     await this.session.channel.call('releaseModel', this.state.model);
   }
+}
+
+export interface RunOptions { outputs?: readonly string[]; signal?: AbortSignal }
+
+/** What a model, or a part of one, makes of tensors. */
+export async function ran(session: Session, part: ModelRef, inputs: Record<string, Tensor>, options: RunOptions): Promise<Record<string, Tensor>> {
+  const { outputs, signal } = checkOptions(options, { outputs: true, signal: true });
+  return session.channel.call('run', { ...part, inputs, outputs }, { signal });
+}
+
+/** A copy with recorded edits. */
+export async function edited(session: Session, part: ModelRef, edits: readonly Edit[]): Promise<EditedModel> {
+  return new ModelProxy(session, await session.channel.call('edit', { ...part, edits }));
+}
+
+/** A copy with a new head. */
+export async function classifierOf(session: Session, part: ModelRef, options: ClassifierOptions): Promise<Model> {
+  const checked = checkOptions(options, { labels: true, at: true, hidden: true, dropout: true, seed: true });
+  return new ModelProxy(session, await session.channel.call('classifier', { ...part, options: plain('classifier', checked) }));
+}
+
+/** Files of a model, or of a part of one. */
+export async function exported(session: Session, part: ModelRef, format: ExportFormat, options: ExportOptions): Promise<ExportResult> {
+  if (format !== 'onnx' && format !== 'regraft') throw badOption('format', `'onnx' or 'regraft', not '${String(format)}'`);
+  const checked = checkOptions(options, { dtype: true, includePreprocessing: true, modelCard: true });
+  return session.channel.call('export', { ...part, format, options: checked });
 }
 
 /** Images that carry no label, as a dataset of one class. */

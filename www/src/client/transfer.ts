@@ -1,13 +1,13 @@
 import type { FineTuneConfiguration, Layer, TransferLearning, Vertex, WeightInit } from '../api.js';
 import type { Edit } from '../wasm-module.js';
 import { plain } from './options.js';
-import type { EditedModel, ModelProxy } from './model.js';
+import type { EditedModel } from './model.js';
 
 /** Records edits; the engine worker applies all of them at build(). */
 export class TransferLearningBuilder implements TransferLearning {
   private readonly edits: Edit[] = [];
 
-  constructor(private readonly model: ModelProxy) {}
+  constructor(private readonly apply: (edits: readonly Edit[]) => Promise<EditedModel>) {}
 
   fineTuneConfiguration(configuration: FineTuneConfiguration): this {
     return this.record({ type: 'fineTuneConfiguration', configuration });
@@ -58,7 +58,7 @@ export class TransferLearningBuilder implements TransferLearning {
   }
 
   build(): Promise<EditedModel> {
-    return this.model.edited(this.edits);
+    return this.apply(this.edits);
   }
 
   private record(edit: Edit): this {

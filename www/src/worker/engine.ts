@@ -1,6 +1,6 @@
 import { Channel, type CallContext, type Handlers } from '../channel.js';
 import type { History, Progress } from '../api.js';
-import type { EngineService, FitArgs, LoadArgs, ModelState, PageService } from '../protocol.js';
+import type { EngineService, FitArgs, LoadArgs, ModelRef, ModelState, PageService } from '../protocol.js';
 import type { WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
 import { featurize, type Caller, type Trunk } from './featurize.js';
 import { fit, isDisposed, nothingTrained } from './fit.js';
@@ -25,12 +25,21 @@ export function serveEngine(port: MessagePort, wasm: WasmModule, settings: Engin
 type Part<K extends keyof EngineService> = Pick<Handlers<EngineService>, K>;
 
 function modelHandlers(state: EngineState): Part<
-  'load' | 'edit' | 'classifier' | 'run' | 'predict' | 'predictAll' | 'fit' | 'evaluate' | 'export' | 'releaseModel'
+  'load' | 'edit' | 'classifier' | 'run' | 'predict' | 'predictAll' | 'fit' | 'evaluate' | 'gradCam' | 'export' | 'releaseModel'
 > {
   const { models, pool } = state;
   /** Runs a call on a model that others may use meanwhile. */
   const using = <R>(model: number, { signal }: CallContext<never>, body: (model: WasmModel) => R | Promise<R>): Promise<R> => (
     models.use(model, 'shared', signal, body));
+  /** The same on the trainable part alone, where that is meant. */
+  const usingPart = <R>({ model, tail }: ModelRef, context: CallContext<never>, body: (model: WasmModel) => R): Promise<R> => using(model, context, (it) => {
+    const part = tail ? it.unfrozen(tail.at) : it;
+    try {
+      return body(part);
+    } finally {
+      if (tail) part.free();
+    }
+  });
   /** The same for calls that take long. */
   const working = <R>(model: number, { signal, progress }: CallContext<Progress>, body: (trunk: Trunk, caller: Caller) => Promise<R>): Promise<R> => (
     models.use(model, 'shared', signal, (it, until) => body({ model: it, at: undefined }, { signal: until, progress })));
@@ -44,9 +53,9 @@ function modelHandlers(state: EngineState): Part<
       progress({ phase: 'parse', loaded: 1, total: 1 });
       return loaded;
     },
-    edit: ({ model, edits }, context) => using(model, context, (it) => state.keep(it.edit(edits))),
-    classifier: ({ model, options }, context) => using(model, context, (it) => state.keep(it.classifier(options))),
-    run: ({ model, inputs, outputs }, context) => using(model, context, (it) => it.run(inputs, outputs)),
+    edit: ({ edits, ...part }, context) => usingPart(part, context, (it) => state.keep(it.edit(edits))),
+    classifier: ({ options, ...part }, context) => usingPart(part, context, (it) => state.keep(it.classifier(options))),
+    run: ({ inputs, outputs, ...part }, context) => usingPart(part, context, (it) => it.run(inputs, outputs)),
     predict: ({ model, image, topK = TOP_K }, context) => using(model, context, async (it) => {
       const { data, width, height, channels } = await pool.pixels({ image }, context.signal);
       return it.predict(data, width, height, channels, topK);
@@ -62,7 +71,13 @@ function modelHandlers(state: EngineState): Part<
       }))),
     evaluate: ({ model, data, topN }, context) => working(model, context, (trunk, caller) => (
       state.withLabelled(trunk, data, caller, (made, at) => trunk.model.evaluate(made, { topN }, at)))),
-    export: ({ model, format, options }, context) => using(model, context, (it) => {
+    gradCam: ({ model, image, label, at }, context) => using(model, context, async (it) => {
+      const { data, width, height, channels } = await pool.pixels({ image }, context.signal);
+      const map = it.gradCam(data, width, height, channels, label, at);
+      context.transfer(map.data.buffer);
+      return map;
+    }),
+    export: ({ format, options, ...part }, context) => usingPart(part, context, (it) => {
       const { files, verified } = it.export(format, options);
       context.transfer(...[...files.values()].map((bytes) => bytes.buffer));
       return { files: Object.fromEntries(files), verified };

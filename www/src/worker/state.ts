@@ -37,8 +37,8 @@ export class EngineState implements FeaturizeContext {
   /** Takes a model in. */
   keep(model: WasmModel): ModelState {
     this.bytes();
-    const state = { info: model.info(), summary: model.summary(), reinitialized: model.reinitialized(), boundary: model.boundary(undefined) };
-    return { model: this.models.add(model), ...state };
+    const state = { info: model.info(), summary: model.summary(), reinitialized: model.reinitialized() };
+    return { ...state, boundary: model.boundary(undefined), cutPoints: model.cutPoints(), model: this.models.add(model) };
   }
 
   /** Takes a feature set in. */
