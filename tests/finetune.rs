@@ -31,6 +31,7 @@ const BOUNDARY: &str = "block1_project_bn";
 #[derive(Deserialize)]
 struct Golden {
     epsilon: f32,
+    momentum: f32,
     batch: usize,
     labels: Vec<usize>,
     pixels: Vec<u8>,
@@ -80,8 +81,8 @@ impl Net<'_> {
         for (part, role) in roles {
             inputs.push(self.parameter(format!("{norm}.{part}"), role)?);
         }
-        let epsilon = self.golden.epsilon;
-        self.g.add(norm, BatchNorm { epsilon, momentum: 0.9, layout: Layout::Nhwc }, &inputs)
+        let (epsilon, momentum) = (self.golden.epsilon, self.golden.momentum);
+        self.g.add(norm, BatchNorm { epsilon, momentum, layout: Layout::Nhwc }, &inputs)
     }
 
     fn relu6(&mut self, x: VertexId) -> Result<VertexId> {
@@ -169,7 +170,7 @@ fn features(golden: &Golden, trunk: &Graph) -> Result<FeatureSet> {
 fn options(run: &Run, golden: &Golden) -> Result<FitOptions> {
     let json = json!({
         "epochs": 100, "batchSize": golden.batch, "maxIterations": run.losses.len(), "shuffle": false,
-        "updater": run.updater,
+        "updater": run.updater, "batchNorm": run.batch_norm,
     });
     serde_json::from_value(json).map_err(|e| Error::BadOption { option: "fit", reason: e.to_string() })
 }
@@ -216,4 +217,14 @@ fn a_block_with_stored_statistics_follows_keras_by_momentum() -> Result<()> {
 #[test]
 fn a_block_with_stored_statistics_follows_keras_by_adam() -> Result<()> {
     check("adam", "frozen")
+}
+
+#[test]
+fn a_block_with_the_statistics_of_its_batches_follows_keras_by_momentum() -> Result<()> {
+    check("nesterovs", "train")
+}
+
+#[test]
+fn a_block_with_the_statistics_of_its_batches_follows_keras_by_adam() -> Result<()> {
+    check("adam", "train")
 }
