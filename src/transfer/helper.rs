@@ -50,6 +50,11 @@ impl TransferLearningHelper {
         &self.split.boundary
     }
 
+    /// Key of the trunk, which features made by it carry.
+    pub fn trunk_key(&self) -> &str {
+        &self.key
+    }
+
     /// The model, with what the tail has learnt.
     pub fn model(&self) -> &Model {
         &self.model

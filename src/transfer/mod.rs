@@ -17,6 +17,7 @@ mod predict;
 mod refit;
 mod requested;
 mod settings;
+mod transfer_learning;
 mod trunk;
 
 pub use builder::{Edited, apply};
@@ -28,9 +29,10 @@ pub use config::{
 pub use export::{Export, ExportOptions, ExportType, Verified};
 pub use grad_cam::{GradCam, HeatMap};
 pub use helper::{Labelled, TransferLearningHelper};
-pub use init::WeightInit;
+pub use init::{Distribution, WeightInit};
 pub use load::{Files, LoadOptions};
 pub use model::{Model, TensorInfo};
 pub use predict::{Prediction, Predictor, top};
 pub use settings::{LearningConfig, Setting, Settings};
+pub use transfer_learning::TransferLearning;
 pub use trunk::{Trunk, image_input};

@@ -76,10 +76,12 @@ impl Requested {
             }
             Edit::AddVertex { name, vertex, inputs } => self.add(name, Addition::Vertex(vertex.clone()), inputs),
             Edit::NOutReplace { name, n_out, init, next_init } => {
+                init.iter().chain(next_init).try_for_each(WeightInit::validate)?;
                 let edit = NOut { n_out: at_least_one(*n_out, "nOut")?, init: *init, next_init: *next_init };
                 same(&mut self.n_out, name, edit, "nOutReplace")
             }
             Edit::NInReplace { name, n_in, init } => {
+                init.iter().try_for_each(WeightInit::validate)?;
                 let edit = NIn { n_in: at_least_one(*n_in, "nIn")?, init: *init };
                 same(&mut self.n_in, name, edit, "nInReplace")
             }

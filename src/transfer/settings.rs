@@ -148,6 +148,7 @@ impl LearningConfig {
         if let Some(value) = self.bias_init.filter(|v| !v.is_finite()) {
             return Err(Error::option("biasInit", format!("a number, not {value}")));
         }
+        self.weight_init.as_ref().map_or(Ok(()), WeightInit::validate)?;
         self.gradient_normalization.get().map_or(Ok(()), GradientNormalization::validate)?;
         self.constraints.get().into_iter().flatten().try_for_each(Constraint::validate)
     }
