@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Loss, OutputLoss, VertexId};
-use crate::ops::{Multiply, Op, RowLoss, RowLossKind, SoftmaxNll};
+use crate::ops::{Function, Multiply, Op, RowLoss, RowLossKind, SoftmaxNll};
 use crate::tensor::Tensor;
 
 /// Appends the loss of each row of `output` (`[n, c]`) against `targets` (`[n, c]`); the value is `[n]`.
@@ -88,6 +88,7 @@ pub fn check_loss(loss: &OutputLoss, op: &Op, columns: usize, vertex: &str) -> R
 fn may_leave_0_1(op: &Op) -> bool {
     match op {
         Op::Softmax(_) | Op::Sigmoid(_) => false,
+        Op::Activate(op) => !matches!(op.function, Function::HardSigmoid { .. }),
         Op::Clip(op) => op.clamp.bounds().0 < 0.0 || op.clamp.bounds().1 > 1.0,
         Op::Reshape(_) | Op::Flatten(_) | Op::Transpose(_) | Op::Concat(_) | Op::Slice(_) | Op::Dropout(_) => false,
         _ => true,

@@ -3,7 +3,7 @@
 use regraft::Result;
 use regraft::graph::gradient::gradients;
 use regraft::graph::{Graph, Loss, OutputLoss, VertexId};
-use regraft::ops::{Clamp, Clip, Dense, Op, Sigmoid, Softmax};
+use regraft::ops::{Activate, Clamp, Clip, Dense, Function, Op, Sigmoid, Softmax};
 use regraft::tensor::TensorType;
 use regraft::train::{check_loss, losses};
 use serde::Deserialize;
@@ -85,11 +85,14 @@ fn losses_fit_their_outputs() {
     let sigmoid: Op = Sigmoid {}.into();
     let dense: Op = Dense { bias: true, clamp: None }.into();
     let relu: Op = Clip { clamp: Clamp::RELU }.into();
+    let hard: Op = Activate { function: Function::HardSigmoid { alpha: 0.2, beta: 0.5 } }.into();
+    let tanh: Op = Activate { function: Function::Tanh }.into();
     let check = |loss: Loss, op: &Op, columns| check_loss(&loss.into(), op, columns, "head");
     for (loss, op, columns) in [
         (Loss::Mcxent, &softmax, 3),
         (Loss::NegativeLogLikelihood, &softmax, 2),
         (Loss::Xent, &sigmoid, 1),
+        (Loss::Xent, &hard, 3),
         (Loss::Mse, &dense, 1),
         (Loss::Mse, &sigmoid, 1),
         (Loss::Hinge, &dense, 4),
@@ -107,6 +110,7 @@ fn losses_fit_their_outputs() {
         (Loss::NegativeLogLikelihood, &dense, 3),
         (Loss::Xent, &dense, 3),
         (Loss::Xent, &relu, 3),
+        (Loss::Xent, &tanh, 3),
     ] {
         let refused = check(loss, op, columns);
         assert!(refused.is_err_and(|e| e.code() == "conflict" && e.vertex() == Some("head")), "{loss:?} after {op:?}");
