@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use ndarray::ArrayD;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use regraft::graph::rewrite::batch_statistics;
 use regraft::graph::{Graph, VertexId, gradient::gradients};
-use regraft::ops::{Case, Op, all_cases};
+use regraft::ops::{BatchNorm, Case, Layout, Op, Role, all_cases};
+use regraft::tensor::{Tensor, TensorType};
 
 #[cfg(target_arch = "wasm32")]
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
@@ -38,6 +40,8 @@ const WITHOUT_GRADIENT: &[&str] = &[
     "conv2d_weight_grad",
     "depthwise_conv2d_input_grad",
     "depthwise_conv2d_weight_grad",
+    "l2_normalize_grad",
+    "layer_norm_grad",
     "max_pool_grad",
     "maximum_grad",
     "moving_average",
@@ -158,6 +162,77 @@ fn rules_agree_with_central_differences() {
         cases.iter().enumerate().filter(|(_, case)| !WITHOUT_GRADIENT.contains(&case.op.name()) && !is_fused(&case.op));
     let failures: Vec<_> = judged.filter_map(|(i, case)| compare(case, i).err()).collect();
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Batch norm in training is four vertices: the gradient passes through the mean and the variance of the batch too.
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+fn batch_norm_in_training_agrees_with_central_differences() -> regraft::Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut uniform = |shape: &[usize]| ArrayD::from_shape_simple_fn(shape, || rng.random_range(-1.0..1.0));
+    let (shape, channels) = ([3, 4, 2, 5], [5]);
+    let mut g = Graph::new();
+    let x = g.input("x", TensorType::f32(shape), true)?;
+    let mut inputs = vec![x];
+    for (name, role, value) in [
+        ("gamma", Role::Gamma, 0.7),
+        ("beta", Role::Beta, 0.2),
+        ("mean", Role::Mean, 3.0),
+        ("variance", Role::Variance, 9.0),
+    ] {
+        inputs.push(g.parameter(name, role, Tensor::f32(channels, vec![value; 5])?)?);
+    }
+    let op = BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc };
+    let y = g.add("y", op, &inputs)?;
+    g.set_outputs(vec![y]);
+    let (mut g, statistics) = batch_statistics(&g)?;
+    let [statistics] = statistics.as_slice() else { panic!("{statistics:?}") };
+    let found = |name| g.require(name);
+    assert_eq!(statistics.momentum, 0.9);
+    assert_eq!([statistics.mean, statistics.variance], [found("mean")?, found("variance")?]);
+    let (x, y, gamma) = (found("x")?, found("y")?, found("gamma")?);
+    let (x_value, dy_value) = (uniform(&shape), uniform(&shape));
+    let forward = evaluate(&g, &[(x, &x_value)]);
+    // Normalised values have mean 0; 1/24 is rounded to f32.
+    const F32: f64 = 1e-7;
+    let y_value = &forward[y.index()];
+    let means: Vec<f64> = (0..5).map(|c| y_value.rows().into_iter().map(|row| row[c]).sum::<f64>() / 24.0).collect();
+    assert!(means.iter().all(|m| (m - f64::from(0.2_f32)).abs() < F32), "the means are {means:?}, not β");
+
+    let dy = g.input("dy", g.get(y).ty.clone(), true)?;
+    let found = gradients(&mut g, &[(y, dy)], &[x, gamma])?;
+    let values = evaluate(&g, &[(x, &x_value), (dy, &dy_value)]);
+    let dx = found[0].map(|dx| values[dx.index()].clone()).expect("a gradient of x");
+    let scalar = |direction: &ArrayD<f64>, step: f64| {
+        let x_value = &x_value + &(direction * step);
+        (&evaluate(&g, &[(x, &x_value), (dy, &dy_value)])[y.index()] * &dy_value).sum()
+    };
+    for at in 0..20 {
+        let direction = uniform(&shape);
+        let (rule, difference) =
+            ((&dx * &direction).sum(), (scalar(&direction, STEP) - scalar(&direction, -STEP)) / (2.0 * STEP));
+        let allowed = ABSOLUTE + RELATIVE * rule.abs().max(difference.abs());
+        assert!((rule - difference).abs() <= allowed, "direction {at}, seed {SEED}: {rule}, differences {difference}");
+    }
+    Ok(())
+}
+
+/// A frozen one keeps its statistics.
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+fn a_frozen_batch_norm_is_left_alone() -> regraft::Result<()> {
+    let mut g = Graph::new();
+    let mut inputs = vec![g.input("x", TensorType::f32([2, 3]), true)?];
+    for (name, role) in [("g", Role::Gamma), ("b", Role::Beta), ("m", Role::Mean), ("v", Role::Variance)] {
+        inputs.push(g.parameter(name, role, Tensor::f32([3], vec![1.0; 3])?)?);
+    }
+    let y = g.add("y", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc }, &inputs)?;
+    g.set_outputs(vec![y]);
+    let frozen = g.for_inference();
+    let (unchanged, statistics) = batch_statistics(&frozen)?;
+    assert!(unchanged == frozen && statistics.is_empty());
+    assert_eq!(batch_statistics(&g)?.1.len(), 1);
+    Ok(())
 }
 
 /// What the other test leaves out refuses to be differentiated: no rule goes unjudged.

@@ -142,6 +142,8 @@ ops! {
     dense::{Dense};
     matmul::{MatMul};
     batch_norm::{BatchNorm};
+    layer_norm::{LayerNorm, LayerNormGrad};
+    l2_normalize::{L2Normalize, L2NormalizeGrad};
     clip::{Clip, ClipGrad};
     sigmoid::{Sigmoid, SigmoidGrad};
     activate::{Activate, ActivateGrad};

@@ -14,6 +14,8 @@ use crate::tensor::Shape;
 
 /// Of the batch norms (`efficientnet_lite_builder.py`, `batch_norm_epsilon`).
 const EPSILON: f32 = 1e-3;
+/// Of the batch norms (`batch_norm_momentum`).
+const MOMENTUM: f32 = 0.99;
 
 /// Pixels that the evaluation resizes to beyond the crop: `CROP_PADDING` of `preprocessing.py` when the weights were published,
 /// timm's `crop_pct`.
@@ -198,6 +200,7 @@ pub(super) fn build(architecture: Architecture, values: Values) -> Result<ZooMod
     };
     let naming = if values.has("conv_stem.weight") { Naming::Timm } else { Naming::Lite };
     let (mut net, x) = Net::new(values, variant.side, EPSILON)?;
+    net.momentum = MOMENTUM;
     let mut x = net.conv_norm_relu6("stem", &naming.stem(), x, STEM, same(3, 2))?;
     for block in variant.all_blocks(naming) {
         x = net.inverted_residual(&block, x)?;

@@ -27,6 +27,8 @@ pub(super) struct Net {
     pub(super) order: FilterOrder,
     /// ε of all batch norms.
     pub(super) epsilon: f32,
+    /// Share of the running statistics that an update keeps; [`MOMENTUM`] unless a network says otherwise.
+    pub(super) momentum: f32,
 }
 
 /// How a window treats the border.
@@ -66,7 +68,7 @@ impl Net {
         let mut g = Graph::new();
         let side = side as usize;
         let x = g.input("input", TensorType::f32([1, 3, side, side]), true)?;
-        Ok((Self { g, values, order: FilterOrder::Oihw, epsilon }, x))
+        Ok((Self { g, values, order: FilterOrder::Oihw, epsilon, momentum: MOMENTUM }, x))
     }
 
     /// The finished network, if nothing of the checkpoint is left over.
@@ -161,7 +163,7 @@ impl Net {
             let value = self.values.channels(&tensor, channels, init)?;
             inputs.push(self.g.parameter(tensor, role, value)?);
         }
-        self.g.add(name, BatchNorm { epsilon: self.epsilon, momentum: MOMENTUM, layout: LAYOUT }, &inputs)
+        self.g.add(name, BatchNorm { epsilon: self.epsilon, momentum: self.momentum, layout: LAYOUT }, &inputs)
     }
 
     /// `max(x, 0)`.

@@ -141,6 +141,22 @@ def attributes_that_became_inputs(folder):
             net("ReduceMean", *given[0], keepdims=keep, **given[1])
             net.write(folder)
 
+        net = Net("l2_norm", opset, [5, 3])
+        net("LpNormalization")
+        net("Flatten")
+        net("LpNormalization", axis=1, p=2)
+        net.write(folder)
+
+        if opset >= 17:
+            for name, bias in [("layer_norm", True), ("layer_norm_without_bias", False)]:
+                net = Net(name, opset, [5, 3, 2])
+                net("Transpose", perm=[0, 2, 3, 1])
+                net("LayerNormalization", net.weights(5), *([net.weights(5)] if bias else []), epsilon=1e-3)
+                net("Transpose", perm=[0, 3, 1, 2])
+                net("Flatten")
+                net("LayerNormalization", net.weights(30), net.weights(30), axis=1)
+                net.write(folder)
+
         net = Net("batch_norm", opset, [5, 3, 2])
         positive = net.stored(net.random.uniform(0.5, 2, 5).astype("float32"))
         net("BatchNormalization", *[net.weights(5) for _ in range(3)], positive, epsilon=1e-3)

@@ -139,7 +139,7 @@ impl Pass<'_> {
 /// How many of the first inputs are image batches rather than weights.
 fn data_inputs(vertex: &Vertex) -> usize {
     match &vertex.op {
-        Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::BatchNorm(_) => 1,
+        Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::BatchNorm(_) | Op::LayerNorm(_) => 1,
         _ => vertex.inputs.len(),
     }
 }
@@ -167,6 +167,9 @@ fn part(graph: &Graph, vertex: &Vertex) -> Part {
         Op::AvgPool(op) => spatial!(op),
         Op::GlobalAvgPool(op) => spatial!(op),
         Op::BatchNorm(op) if image => spatial!(op),
+        Op::LayerNorm(op) if image => spatial!(op),
+        // The order of the elements of an image makes no difference to its norm.
+        Op::L2Normalize(op) if image && op.axis <= 1 => Part::Follows(vertex.op.clone()),
         Op::Clip(_) | Op::Sigmoid(_) | Op::Activate(_) if image => Part::Follows(vertex.op.clone()),
         Op::Scale(_) | Op::Shift(_) | Op::Dropout(_) if image => Part::Follows(vertex.op.clone()),
         Op::Add(_) | Op::Multiply(_) | Op::Maximum(_) if image && broadcasts_as_image(graph, vertex) => {

@@ -12,6 +12,7 @@ mod elementwise;
 mod gemm;
 mod lhs;
 mod math;
+mod normalize;
 mod pool;
 mod reduce;
 mod scratch;
@@ -28,6 +29,7 @@ pub(crate) use elementwise::{
     add, channel_scale_shift, clamp, clamp_dx, clamped, less, maximum, mul, not_less, sigmoid,
 };
 pub(crate) use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
+pub(crate) use normalize::{l2_normalize, l2_normalize_dx, layer_norm, layer_norm_dx};
 pub(crate) use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
 pub(crate) use reduce::{softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, sum_rows};
 pub(crate) use scratch::Scratch;

@@ -3,12 +3,15 @@
 use super::builder::{Builder, Form, Step, Value, unsupported};
 use super::dimensions::reshape_to;
 use super::node::Node;
-use crate::ops::{BatchNorm, Dropout, Layout, Role, Softmax};
+use crate::ops::{BatchNorm, Dropout, L2Normalize, LayerNorm, Layout, Role, Softmax};
+use crate::tensor::Tensor;
 
-/// Epsilon where the attribute is left out (ONNX operator spec, BatchNormalization).
+/// Epsilon where the attribute is left out (ONNX operator spec, BatchNormalization and LayerNormalization).
 const EPSILON: f32 = 1e-5;
-/// Momentum where it is left out (same place).
+/// Share of the running statistics where it is left out (ONNX operator spec, BatchNormalization).
 const MOMENTUM: f32 = 0.9;
+/// Shorter rows are divided by this; ONNX has no such bound.
+const L2_EPSILON: f32 = 1e-8;
 /// Ratio where it is left out (ONNX operator spec, Dropout).
 const RATIO: f32 = 0.5;
 
@@ -33,6 +36,42 @@ pub(super) fn batch_norm(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         inputs.push(b.parameter(weights, role, Form::Plain)?);
     }
     Ok(b.vertex(node.name.to_owned(), BatchNorm { epsilon, momentum, layout: Layout::Nchw }, &inputs)?.into())
+}
+
+/// Over the last dimension, the one that features lie in.
+pub(super) fn layer_norm(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
+    let epsilon = node.float("epsilon")?.unwrap_or(EPSILON);
+    node.ignore(&["stash_type"]);
+    let x = node.input(0)?;
+    let [shape, _] = b.extents(&x)?;
+    let axis = node.axis(node.int("axis")?.unwrap_or(-1), shape.len())?;
+    if axis + 1 != shape.len() {
+        return unsupported(format!("axis {axis} of {} dimensions", shape.len()));
+    }
+    let gamma = node.weights(1)?;
+    if gamma.tensor.shape().len() != shape[axis] {
+        return unsupported(format!("a scale of {} for {} features", gamma.tensor.shape(), shape[axis]));
+    }
+    let beta = match node.optional_weights(2)? {
+        Some(beta) => b.parameter(beta, Role::Beta, Form::Plain)?,
+        None => b.own(&format!("{}.beta", node.name), Some(Role::Beta), Tensor::zeros([shape[axis]]))?,
+    };
+    let inputs = [b.computed(&x)?, b.parameter(gamma, Role::Gamma, Form::Plain)?, beta];
+    Ok(b.vertex(node.name.to_owned(), LayerNorm { epsilon, layout: Layout::Nhwc }, &inputs)?.into())
+}
+
+/// Over one dimension, the last one or one behind which all are 1.
+pub(super) fn lp_normalization(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
+    if node.int("p")?.unwrap_or(2) != 2 {
+        return unsupported("another norm than p = 2");
+    }
+    let x = node.input(0)?;
+    let [shape, _] = b.extents(&x)?;
+    let axis = node.axis(node.int("axis")?.unwrap_or(-1), shape.len())?;
+    if shape[axis + 1..].iter().any(|&d| d != 1) {
+        return unsupported(format!("axis {axis} of {} dimensions", shape.len()));
+    }
+    b.apply(node.name, L2Normalize { axis, epsilon: L2_EPSILON }, &[x])
 }
 
 /// Along one dimension since operator set 13; before, over all dimensions from `axis` on.

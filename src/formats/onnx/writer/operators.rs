@@ -4,8 +4,11 @@ use super::proto::{float, float_tensor, int, int_tensor, ints, signed, text};
 use super::{Form, VERSIONS_DILATED_AVERAGE, VERSIONS_GELU, VERSIONS_MISH, VERSIONS_ROUNDED_UP, Writer, axis};
 use crate::error::Result;
 use crate::graph::{Vertex, VertexId};
-use crate::ops::{Clamp, Dim, Function, Layout, Op, Pad, Slice, Window};
+use crate::ops::{Clamp, Dim, Function, L2Normalize, LayerNorm, Layout, Op, Pad, Slice, Window};
 use crate::tensor::Shape;
+
+/// The operator has no ε: it may be left out where only rows shorter than this are divided by it.
+const NEGLIGIBLE: f32 = 1e-6;
 
 type Attributes = Vec<super::onnx::Attribute>;
 
@@ -36,14 +39,11 @@ impl Writer<'_> {
             Op::MatMul(_) => self.plain("MatMul", id, vertex, vec![])?,
             Op::BatchNorm(op) => {
                 let layout = if self.rank(id) == 4 { op.layout } else { Layout::Nchw };
-                self.spatial(
-                    "BatchNormalization",
-                    id,
-                    vertex,
-                    vec![float("epsilon", op.epsilon), float("momentum", op.momentum)],
-                    layout,
-                )?;
+                let attributes = vec![float("epsilon", op.epsilon), float("momentum", op.momentum)];
+                self.spatial("BatchNormalization", id, vertex, attributes, layout)?;
             }
+            Op::LayerNorm(op) => self.layer_norm(id, vertex, op)?,
+            Op::L2Normalize(op) if op.epsilon <= NEGLIGIBLE => self.l2_normalize(id, vertex, op)?,
             Op::Clip(op) => self.clip(id, vertex, op.clamp)?,
             Op::Sigmoid(_) => self.elementwise("Sigmoid", id, vertex, vec![])?,
             Op::Activate(op) => self.activate(id, vertex, op.function)?,
@@ -230,6 +230,44 @@ impl Writer<'_> {
             bounds.pop();
         }
         self.elementwise("Clip", id, vertex, bounds)
+    }
+
+    /// Features of NCHW are brought to the end and back: the operator takes trailing dimensions.
+    fn layer_norm(&mut self, id: VertexId, vertex: &Vertex, op: &LayerNorm) -> Result<()> {
+        let attributes = vec![int("axis", -1), float("epsilon", op.epsilon)];
+        if self.rank(id) != 4 || op.layout == Layout::Nhwc {
+            return self.plain("LayerNormalization", id, vertex, attributes);
+        }
+        let mut inputs = vertex.inputs.iter().map(|i| self.value(*i)).collect::<Result<Vec<_>>>()?;
+        let (turned, normalized) = (self.free(id, "nhwc"), self.free(id, "normalized"));
+        let x = std::mem::replace(&mut inputs[0], turned.clone());
+        self.node("Transpose", &turned, vec![x], &turned, vec![ints("perm", &[0, 2, 3, 1])]);
+        self.node("LayerNormalization", &normalized, inputs, &normalized, attributes);
+        let (name, result) = (self.name(id), self.result(id, Layout::Nchw));
+        self.node("Transpose", &name, vec![normalized], &result, vec![ints("perm", &[0, 3, 1, 2])]);
+        Ok(())
+    }
+
+    /// The operator takes one dimension; several are flattened before it and restored behind it.
+    fn l2_normalize(&mut self, id: VertexId, vertex: &Vertex, op: &L2Normalize) -> Result<()> {
+        let attributes = |axis: i64| vec![int("axis", axis), int("p", 2)];
+        let shape = &vertex.ty.shape;
+        if op.axis + 1 == shape.rank() {
+            return self.plain("LpNormalization", id, vertex, attributes(-1));
+        }
+        let (flat, normalized) = (self.free(id, "flat"), self.free(id, "normalized"));
+        let x = self.value(vertex.inputs[0])?;
+        self.node("Flatten", &flat, vec![x], &flat, vec![axis(op.axis)]);
+        self.node("LpNormalization", &normalized, vec![flat], &normalized, attributes(1));
+        // The batch is what is left, where it is no part of a row.
+        let mut dims = signed(shape);
+        if op.axis > 0 {
+            dims[0] = -1;
+        }
+        let dims = self.initializer(int_tensor(format!("{}:shape", vertex.name), &dims));
+        let (name, result) = (self.name(id), self.result(id, Layout::Nchw));
+        self.node("Reshape", &name, vec![normalized, dims], &result, vec![]);
+        Ok(())
     }
 
     fn with_integers(
