@@ -1,6 +1,7 @@
 //! Views of images on their way through trunk, feature sets and evaluation.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regraft::Result;
 use regraft::data::{Augmentation, FeatureSet, FeatureTensor, Image, Preprocessing, Size, Views};
@@ -8,6 +9,7 @@ use regraft::formats::safetensors::FloatType;
 use regraft::graph::Graph;
 use regraft::ops::{GlobalAvgPool, Layout, Softmax};
 use regraft::tensor::TensorType;
+use regraft::train::FitOptions;
 use regraft::transfer::{FineTuneConfiguration, Model, Trunk};
 
 #[cfg(target_arch = "wasm32")]
@@ -109,5 +111,26 @@ fn evaluation_looks_at_plain_views_and_goes_by_names() -> Result<()> {
     };
     assert_eq!(code(&["ant", "dog"], Some(&classes))?, "bad-option");
     assert_eq!(code(&["ant", "bee"], None)?, "bad-option");
+    Ok(())
+}
+
+#[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+fn training_refuses_other_names_for_as_many_classes() -> Result<()> {
+    let at = ["x".to_owned()];
+    let model = model(Some(&["ant", "bee", "cow"]))?;
+    let key = model.trunk_key(&model.split(Some(&at))?)?;
+    let code = |labels: [&str; 3]| -> Result<&str> {
+        let tensors = vec![FeatureTensor { name: "x".to_owned(), shape: [3].into() }];
+        let labels = labels.map(String::from).to_vec();
+        let set = FeatureSet::new(tensors, 4, labels, key.clone(), FloatType::F32)?;
+        let trainer = model.trainer(Some(&at), Arc::new(set), None, FitOptions::default());
+        Ok(trainer.map_err(|e| e.code()).err().unwrap_or_default())
+    };
+    for other in [["bee", "ant", "cow"], ["ant", "bee", "dog"]] {
+        assert_eq!(code(other)?, "bad-option", "{other:?}");
+    }
+    // The right names get as far as finding that a softmax has nothing to learn.
+    assert_eq!(code(["ant", "bee", "cow"])?, "conflict");
     Ok(())
 }

@@ -160,7 +160,19 @@ impl Model {
     fn checked_tail(&self, at: Option<&[String]>, train: &FeatureSet, other: Option<&FeatureSet>) -> Result<Graph> {
         let split = self.split(at)?;
         let key = self.trunk_key(&split)?;
-        [Some(train), other].into_iter().flatten().try_for_each(|set| set.check_trunk(&key))?;
+        for set in [Some(train), other].into_iter().flatten() {
+            set.check_trunk(&key)?;
+            // As many columns under other names would be trained without a word, and predicted under the wrong ones.
+            if let Some(labels) = &self.labels
+                && labels.len() == set.labels().len()
+                && *labels != set.labels()
+            {
+                let (data, model) = (set.labels().join(", "), labels.join(", "));
+                let reason =
+                    format!("the data have {data}; the model has {model}. Name the model's when the data set is made");
+                return Err(Error::option("labels", reason));
+            }
+        }
         Ok(split.tail)
     }
 
