@@ -53,6 +53,14 @@ export function gemm(name: string, input: string, k: number, n: number): Node {
   return { op: 'Gemm', name, inputs: [input], weights: [[k, n], [n]] };
 }
 
+/** The convolutions of a VGG for images of `side` pixels: `count` blocks of two. */
+export function blocks(side: number, seed: number, count: number): Uint8Array {
+  const channels = (at: number): number => (at === 0 ? 3 : 3 + at);
+  const nodes = Array.from({ length: count }, (_, at) => (
+    block(at + 1, at === 0 ? 'input' : `block${at}_pool`, 2, channels(at), channels(at + 1)))).flat();
+  return network([3, side, side], [channels(count), side / 2 ** count, side / 2 ** count], nodes, seed);
+}
+
 /** A small VGG for images of `side` pixels (a multiple of 2^blocks) and `classes` classes, its vertices called as in Keras. */
 export function vgg(side: number, classes: number, seed: number, blocks = 2): Uint8Array {
   const channels = (at: number): number => (at === 0 ? 3 : 4 + 2 * at);
