@@ -7,10 +7,11 @@ use serde::Deserialize;
 use super::config::{Activation, Layer, LayerKind};
 use super::freezing::freeze;
 use super::layers::add_layer;
+use super::layout::layout_of;
 use super::settings::{LearningConfig, Setting, Settings};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Loss, VertexId};
-use crate::ops::{GlobalAvgPool, Layout, Op};
+use crate::ops::{GlobalAvgPool, Op};
 
 /// What the new head looks like.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -127,20 +128,4 @@ fn pooled(graph: &mut Graph, feature: VertexId) -> Result<VertexId> {
     }
     let name = graph.free_name("feature_pool");
     graph.add(name, GlobalAvgPool { layout }, &[feature])
-}
-
-/// Layout of an image batch: that of the nearest ancestor that has one.
-pub(super) fn layout_of(graph: &Graph, of: VertexId) -> Layout {
-    let ancestors = graph.ancestors(&[of]);
-    let layout = |op: &Op| match op {
-        Op::Conv2d(c) => Some(c.layout),
-        Op::DepthwiseConv2d(c) => Some(c.layout),
-        Op::MaxPool(p) => Some(p.layout),
-        Op::AvgPool(p) => Some(p.layout),
-        Op::GlobalAvgPool(p) => Some(p.layout),
-        Op::BatchNorm(b) => Some(b.layout),
-        _ => None,
-    };
-    let found = graph.iter().rev().filter(|(id, _)| ancestors[id.index()]).find_map(|(_, v)| layout(&v.op));
-    found.unwrap_or_default()
 }

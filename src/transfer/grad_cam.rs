@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::classifier::layout_of;
 use super::freezing::{freeze, unfreeze};
+use super::layout::layout_of;
 use super::model::Model;
 use super::trunk::Trunk;
 use crate::backend::Backend;

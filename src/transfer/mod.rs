@@ -1,5 +1,6 @@
 //! Transfer learning: models, the builder that edits them, freezing and the cut into trunk and tail.
 
+mod activation;
 mod builder;
 mod classifier;
 mod config;
@@ -11,14 +12,17 @@ mod grad_cam;
 mod helper;
 mod init;
 mod layers;
+mod layout;
 mod load;
 mod model;
+mod parts;
 mod predict;
 mod refit;
 mod requested;
 mod settings;
 mod transfer_learning;
 mod trunk;
+mod vertices;
 
 pub use builder::{Edited, apply};
 pub use classifier::{ClassifierOptions, classifier};

@@ -65,6 +65,11 @@ pub(super) fn fit(op: &Op, x: &[Operand<'_>], n_out: Option<usize>) -> Result<Fi
             let c = if new.rank() == 4 { norm.layout.sizes(new)?[3] } else { new[new.rank() - 1] };
             (op.clone(), (1..5).map(|at| (at, [c].into())).collect())
         }
+        Op::LayerNorm(norm) => {
+            same_size("a layer norm")?;
+            let c = if new.rank() == 4 { norm.layout.sizes(new)?[3] } else { new.last().copied().unwrap_or(1) };
+            (op.clone(), vec![(1, [c].into()), (2, [c].into())])
+        }
         Op::Reshape(reshape) => (fit_reshape(reshape, old, new).into(), Vec::new()),
         _ => {
             same_size(op.name())?;

@@ -114,7 +114,7 @@ fn graph_of(case: &OpCase, wanted: Layout) -> Result<(Graph, Vec<Tensor>)> {
 }
 
 /// Writes a graph with inputs and our outputs, for the judge.
-fn put(folder: &Path, name: &str, graph: &Graph, bytes: &[u8], given: &[Tensor]) -> Result<Case> {
+pub(crate) fn put(folder: &Path, name: &str, graph: &Graph, bytes: &[u8], given: &[Tensor]) -> Result<Case> {
     let named: Vec<(String, Vec<usize>)> = graph
         .inputs()
         .iter()
@@ -131,7 +131,7 @@ fn put(folder: &Path, name: &str, graph: &Graph, bytes: &[u8], given: &[Tensor])
     Ok(Case { name: name.into(), inputs: named, outputs })
 }
 
-fn check(folder: &Path, cases: &[Case]) {
+pub(crate) fn check(folder: &Path, cases: &[Case]) {
     let manifest = serde_json::to_vec(cases).expect("a list of cases");
     fs::write(folder.join("manifest.json"), manifest).expect("can be written");
     print!("{}", judge::python("onnx_written.py", &[folder.to_str().expect("a path in UTF-8"), TOLERANCE]));
