@@ -143,6 +143,11 @@ impl Operator for Conv2d {
                 [&[1, 9, 10, 4], &[3, 3, 4, 6]],
             ),
             Case::new(conv(padded([1; 4]), 3, true, false, None), [&[2, 5, 6, 6], &[3, 3, 2, 9], &[9]]),
+            // A filter bank a channel, everything uneven.
+            Case::new(
+                conv(Window { stride: [2, 1], padding: [0, 1, 2, 0], dilation: [1, 2] }, 5, true, false, None),
+                [&[2, 6, 7, 5], &[2, 3, 1, 10], &[10]],
+            ),
             Case::new(conv(Window { stride: [2, 2], ..plain() }, 1, false, false, None), [&[1, 7, 7, 9], &[1, 1, 9, 20]]),
             Case::new(
                 conv(plain(), 1, true, true, Some(Clamp::RELU6)),
@@ -314,6 +319,7 @@ fn grad_cases(case: impl Fn(Window, usize, [&[usize]; 3]) -> Case) -> Vec<Case> 
         case(window([2, 3], [0, 1, 1, 0], [1, 1]), 1, [&[1, 8, 9, 4], &[3, 2, 4, 5], &[1, 4, 3, 5]]),
         case(window([1, 1], [2; 4], [2, 2]), 1, [&[1, 6, 5, 3], &[3, 3, 3, 4], &[1, 6, 5, 4]]),
         case(window([1, 1], [1; 4], [1, 1]), 2, [&[1, 4, 5, 6], &[3, 3, 3, 8], &[1, 4, 5, 8]]),
+        case(window([2, 1], [0, 1, 2, 0], [1, 2]), 5, [&[2, 6, 7, 5], &[2, 3, 1, 10], &[2, 4, 4, 10]]),
         case(window([2, 2], [0; 4], [1, 1]), 1, [&[1, 7, 7, 8], &[1, 1, 8, 9], &[1, 4, 4, 9]]),
     ]
 }

@@ -33,6 +33,30 @@ pub(super) fn add_layer(g: &mut Graph, name: &str, layer: &Layer, inputs: &[Vert
     }
 }
 
+/// An activation of its own on a layer that has none would be lost without a word; one of the configuration is not meant for it.
+///
+/// # Errors
+/// `bad-option`.
+pub(super) fn check_own_settings(name: &str, layer: &Layer) -> Result<()> {
+    let applies = matches!(
+        layer.kind,
+        LayerKind::Dense { .. }
+            | LayerKind::Output { .. }
+            | LayerKind::Conv2d { .. }
+            | LayerKind::DepthwiseConv2d(_)
+            | LayerKind::SeparableConv2d(_)
+            | LayerKind::Activation {}
+    );
+    match layer.learning.activation {
+        None | Some(Activation::Identity) => Ok(()),
+        Some(_) if applies => Ok(()),
+        Some(_) => {
+            let reason = format!("layer '{name}' has none; add an activation layer that reads it");
+            Err(Error::option("activation", reason))
+        }
+    }
+}
+
 /// Larger sizes are no real layer; the bound keeps products far from overflow.
 const MAX_SIZE: usize = 1 << 20;
 /// Most elements of a weight, as of any value.

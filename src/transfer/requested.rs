@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::{Edit, FineTuneConfiguration, Layer, VertexKind};
 use super::init::WeightInit;
+use super::layers::check_own_settings;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 
@@ -72,6 +73,7 @@ impl Requested {
             Edit::RemoveVertexAndConnections { name } => self.remove(source, name, true),
             Edit::AddLayer { name, layer, inputs } => {
                 layer.learning.validate()?;
+                check_own_settings(name, layer)?;
                 self.add(name, Addition::Layer(Box::new(layer.clone())), inputs)
             }
             Edit::AddVertex { name, vertex, inputs } => self.add(name, Addition::Vertex(vertex.clone()), inputs),

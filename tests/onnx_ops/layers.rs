@@ -132,6 +132,7 @@ fn what_does_not_fit_is_refused() -> Result<()> {
         (json!({ "type": "globalPool", "pooling": "max" }), row(), "shape"),
         (json!({ "type": "dense", "nOut": 2, "nIn": 3 }), row(), "shape"),
         (json!({ "type": "dropout" }), row(), "bad-option"),
+        (json!({ "type": "batchNorm", "activation": "relu" }), row(), "bad-option"),
     ];
     let vertices = [
         (json!({ "type": "add" }), vec![row()], "conflict"),
