@@ -17,7 +17,7 @@ fn model(network: &Network) -> Result<Model> {
         { "type": "setFeatureExtractor", "names": [network.cut] },
         { "type": "fineTuneConfiguration",
           "configuration": { "updater": updater, "dropout": 0.2, "l2": 0.01, "l1": null, "seed": 11 } },
-        { "type": "setLabels", "labels": ["one", "two", "three"] },
+        { "type": "setLabels", "labels": ["class0", "class1", "class2"] },
     ])))
 }
 
