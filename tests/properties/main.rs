@@ -2,6 +2,7 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
+mod added;
 mod builder;
 mod data;
 mod errors;
