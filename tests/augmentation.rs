@@ -203,6 +203,8 @@ fn draws_fill_their_ranges_and_leave_each_other_alone() {
     let (mut turned, mut zoomed, mut areas) = ([f64::MAX, f64::MIN], [f64::MAX, f64::MIN], [f64::MAX, f64::MIN]);
     let grow = |range: &mut [f64; 2], x: f64| *range = [range[0].min(x), range[1].max(x)];
     const VIEWS: usize = 2000;
+    const SAMPLES: usize = 5;
+    let mut partners = [0; SAMPLES];
     for index in 0..VIEWS {
         let View { geometry, colour, erase } = all.view(3, index, 1, SIZE);
         assert_eq!(alone.view(3, index, 1, SIZE).colour.hue, colour.hue);
@@ -219,8 +221,10 @@ fn draws_fill_their_ranges_and_leave_each_other_alone() {
             let area = f64::from(patch.width * patch.height) / 280.0;
             assert!((0.01..0.36).contains(&area), "{patch:?}");
         }
-        let mix = all.mix(3, index, 1, VIEWS, SIZE).expect("mixes");
-        assert!(mix.partner != index && mix.partner < VIEWS && (0.0..=1.0).contains(&mix.share), "{mix:?}");
+        let own = index % SAMPLES;
+        let mix = all.mix(3, own, 1 + index, SAMPLES, SIZE).expect("mixes");
+        assert!(mix.partner != own && mix.partner < SAMPLES && (0.0..=1.0).contains(&mix.share), "{own}: {mix:?}");
+        partners[mix.partner] += 1;
         cut += usize::from(mix.patch.is_some());
         if let Some(patch) = mix.patch {
             let own = 1.0 - f64::from(patch.width * patch.height) / 280.0;
@@ -231,6 +235,8 @@ fn draws_fill_their_ranges_and_leave_each_other_alone() {
     for (name, count) in [("flips", flips), ("erased", erased), ("cut", cut)] {
         assert!((888..1112).contains(&count), "{name}: {count} of {VIEWS}");
     }
+    // A fifth of 2000, ± five standard deviations.
+    assert!(partners.iter().all(|count| (310..490).contains(count)), "{partners:?}");
     let near = |range: [f64; 2], low: f64, high: f64| {
         let slack = 0.05 * (high - low);
         low <= range[0] && range[0] < low + slack && high - slack < range[1] && range[1] <= high + 1e-12
