@@ -147,11 +147,10 @@ impl Source<'_> {
             return None;
         }
         let [(left, right, tx), (above, below, ty)]: [(usize, usize, f32); 2] = std::array::from_fn(|axis| {
-            let side = sides[axis];
-            let x = at[axis].rem_euclid(2.0 * side);
-            let x = if x > side { 2.0 * side - x } else { x } - 0.5;
-            let (first, last) = (x.floor().max(0.0), side - 1.0);
-            (first as usize, (x.floor() + 1.0).min(last) as usize, (x - x.floor()) as f32)
+            let (side, x) = (sides[axis], at[axis]);
+            let x = if (0.0..=side).contains(&x) { x } else { mirrored(x, side) } - 0.5;
+            let first = x.floor();
+            (first.max(0.0) as usize, (first + 1.0).min(side - 1.0) as usize, (x - first) as f32)
         });
         let [a, b] = [above, below].map(|y| lerp(self.pixel(left, y), self.pixel(right, y), tx));
         Some(lerp(a, b, ty))
@@ -161,6 +160,12 @@ impl Source<'_> {
         let start = (y * self.size.width as usize + x) * self.channels;
         self.bytes.get(start..start + self.channels).map_or([0.0; 3], rgb)
     }
+}
+
+/// A place outside of 0..=side as seen in mirrors at both ends.
+fn mirrored(x: f64, side: f64) -> f64 {
+    let x = x.rem_euclid(2.0 * side);
+    if x > side { 2.0 * side - x } else { x }
 }
 
 fn rgb(bytes: &[u8]) -> [f32; 3] {
