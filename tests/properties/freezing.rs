@@ -6,7 +6,8 @@ use regraft::Result;
 use regraft::backend::Session;
 use regraft::data::FeatureSet;
 use regraft::ops::Op;
-use regraft::train::{BatchNormMode, FitOptions, StoppedBy, Trainer};
+use regraft::tensor::Tensor;
+use regraft::train::{BatchNormMode, FitOptions, StoppedBy, Trainer, Updater};
 use regraft::transfer::Model;
 use serde_json::json;
 
@@ -208,6 +209,109 @@ fn unfreezing_follows_the_data() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// PT13: a frozen layer above a trained one passes the gradient on and stays; that is the same as a rate of 0.
+#[test]
+fn gradients_pass_through_frozen_layers() -> Result<()> {
+    for network in networks() {
+        let Some([layer, input]) = network.middle else { continue };
+        let model = under_frozen(&network, layer, input)?;
+        let data = Arc::new(raw(&model, 2)?);
+        let mut trainer = Trainer::new(&model.graph, &model.settings, Arc::clone(&data), None, options(), None)?;
+        let losses = run(&mut trainer)?;
+        let mut trained = model.clone();
+        trained.update(trainer.parameters(StoppedBy::Epochs)?)?;
+        let moved = changed(&model, &trained);
+        assert!(moved.contains(&format!("{layer}.weight")), "{}: {moved:?}", network.name);
+        for name in &moved {
+            assert!(!model.graph.get(model.graph.require(name)?).frozen, "{}: '{name}' moved", network.name);
+        }
+
+        // The same network without freezing, where the updater of what was frozen does nothing.
+        let mut rate0 = model.edited(&edits(json!([{ "type": "unfreeze", "names": [] }])))?;
+        for row in rate0.graph.summary()?.into_iter().filter(|row| row.parameters > 0) {
+            let was_frozen = model.graph.get(model.graph.require(&row.name)?).frozen;
+            let updater = if was_frozen { Updater::Noop {} } else { options().updater.unwrap_or_default() };
+            rate0.settings.entry(row.name).or_default().updater = Some(updater);
+        }
+        let options = FitOptions { updater: None, ..options() };
+        let mut trainer = Trainer::new(&rate0.graph, &rate0.settings, data, None, options, None)?;
+        for (ours, theirs) in run(&mut trainer)?.into_iter().zip(losses) {
+            let close = (ours - theirs).abs() <= FOLDED_TOLERANCE * theirs;
+            assert!(close, "{}: {ours} against {theirs}", network.name);
+        }
+    }
+    Ok(())
+}
+
+/// Relative difference of losses where a frozen batch norm is folded into the convolution before it, and where it is not.
+const FOLDED_TOLERANCE: f64 = 1e-5;
+
+/// The network frozen but for a new layer that frozen ones read, and the heads.
+fn under_frozen(network: &Network, layer: &str, input: &str) -> Result<Model> {
+    let last = input_of_head(network);
+    let frozen = network.model.edited(&edits(json!([{ "type": "setFeatureExtractor", "names": [last] }])))?;
+    let graph = &network.model.graph;
+    let old = graph.get(graph.require(&format!("{layer}.weight"))?).ty.shape.clone();
+    let n_out = old[old.rank() - 1];
+    let new = match old.rank() {
+        4 => json!({ "type": "conv2d", "nOut": n_out, "kernelSize": 3, "padding": "same" }),
+        _ => json!({ "type": "dense", "nOut": n_out }),
+    };
+    frozen.edited(&edits(json!([
+        { "type": "removeVertexKeepConnections", "name": layer },
+        { "type": "addLayer", "name": layer, "layer": new, "inputs": [input] },
+    ])))
+}
+
+/// Step of a central difference of an f32 loss, and what its rounding and curvature leave of the derivative.
+const STEP: f32 = 2e-3;
+const DIFFERENCE_TOLERANCE: f64 = 3e-2;
+
+/// PT13: the gradient of a layer under frozen ones is the derivative of the loss.
+#[test]
+fn gradients_under_frozen_layers_are_derivatives() -> Result<()> {
+    for network in networks() {
+        let Some([layer, input]) = network.middle else { continue };
+        let model = under_frozen(&network, layer, input)?;
+        let data = Arc::new(raw(&model, 2)?);
+        let name = format!("{layer}.weight");
+        let one = |updater: Updater| FitOptions {
+            max_iterations: Some(1),
+            batch_size: data.count(),
+            updater: Some(updater),
+            ..options()
+        };
+        let loss = |model: &Model| -> Result<(f64, Vec<f32>)> {
+            let options = one(Updater::Sgd { learning_rate: 1.0.into() });
+            let mut trainer = Trainer::new(&model.graph, &model.settings, Arc::clone(&data), None, options, None)?;
+            let losses = run(&mut trainer)?;
+            let after = trainer.parameters(StoppedBy::Iterations)?;
+            let after = after.into_iter().find(|(other, _)| *other == name).map(|(_, value)| value);
+            Ok((losses[0], after.and_then(|v| v.as_f32().map(<[f32]>::to_vec)).unwrap_or_default()))
+        };
+        let before = stored_value(&model, &name);
+        let (_, after) = loss(&model)?;
+        let gradient: Vec<f32> = before.iter().zip(&after).map(|(before, after)| before - after).collect();
+        let norm = gradient.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+        let along = |step: f32| -> Result<f64> {
+            let mut moved = model.clone();
+            let scaled = before.iter().zip(&gradient).map(|(w, g)| w + step * g / norm as f32).collect();
+            let shape = model.graph.get(model.graph.require(&name)?).ty.shape.clone();
+            moved.update(vec![(name.clone(), Tensor::f32(shape, scaled)?)])?;
+            Ok(loss(&moved)?.0)
+        };
+        let difference = (along(STEP)? - along(-STEP)?) / f64::from(2.0 * STEP);
+        let relative = (difference - norm).abs() / norm.max(1e-3);
+        assert!(relative <= DIFFERENCE_TOLERANCE, "{}: {difference} against {norm}", network.name);
+    }
+    Ok(())
+}
+
+fn stored_value(model: &Model, name: &str) -> Vec<f32> {
+    let value = model.graph.find(name).and_then(|id| model.graph.get(id).value.clone());
+    value.and_then(|v| v.as_f32().map(<[f32]>::to_vec)).unwrap_or_else(|| panic!("'{name}' has a value"))
 }
 
 /// PT14: the same seed gives the same model, another one another.
