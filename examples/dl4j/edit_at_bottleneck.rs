@@ -21,8 +21,8 @@ pub(crate) fn run(vgg16: &Model, photos: &flowers::Photos) -> Result<(Vec<u8>, E
     let learning = LearningConfig {
         activation: Some(Activation::LeakyRelu),
         weight_init: Some(WeightInit::Relu),
-        updater: Some(Updater::Nesterovs { learning_rate: 0.02.into(), momentum: 0.9.into() }),
-        dropout: Setting::Set(0.5),
+        updater: Some(Updater::Nesterovs { learning_rate: 1e-3.into(), momentum: 0.9.into() }),
+        dropout: Setting::Set(0.2),
         ..LearningConfig::default()
     };
     let tanh = LearningConfig { activation: Some(Activation::Tanh), ..LearningConfig::default() };
@@ -31,9 +31,9 @@ pub(crate) fn run(vgg16: &Model, photos: &flowers::Photos) -> Result<(Vec<u8>, E
         .transfer_learning()
         .fine_tune_configuration(FineTuneConfiguration { seed: Some(12345), learning })
         .set_feature_extractor(&["block5_pool"])
-        .n_out_replace("fc2", 24, Some(WeightInit::Xavier), None)
+        .n_out_replace("fc2", 48, Some(WeightInit::Xavier), None)
         .remove_vertex_and_connections("predictions")
-        .add_layer("fc3", Layer::dense(16).with(tanh), &["fc2"])
+        .add_layer("fc3", Layer::dense(32).with(tanh), &["fc2"])
         .add_layer("newpredictions", Layer::output(labels.len(), Loss::NegativeLogLikelihood).with(softmax), &["fc3"])
         .set_outputs(&["newpredictions"])
         .set_labels(&labels)
@@ -42,7 +42,7 @@ pub(crate) fn run(vgg16: &Model, photos: &flowers::Photos) -> Result<(Vec<u8>, E
     let mut helper = TransferLearningHelper::new(model, None)?;
     let train = Arc::new(helper.featurize(photos.train()?.into_iter(), &labels)?);
     let test = helper.featurize(photos.test()?.into_iter(), &labels)?;
-    let options = FitOptions { epochs: 60, ..FitOptions::default() };
+    let options = FitOptions { epochs: 100, ..FitOptions::default() };
     helper.fit_featurized(train, None, options, |_| ControlFlow::Continue(()))?;
     let model = helper.into_model();
     let evaluation = model.evaluate(&test, None, None)?;

@@ -16,7 +16,7 @@ use super::flowers;
 /// Edits, trains and judges.
 pub(crate) fn run(vgg16: &Model, photos: &flowers::Photos) -> Result<(Model, Evaluation)> {
     let labels = flowers::labels();
-    let (n_in, n_out) = (32.0, labels.len() as f32);
+    let (n_in, n_out) = (64.0, labels.len() as f32);
     let learning = LearningConfig {
         updater: Some(Updater::Nesterovs { learning_rate: 0.02.into(), momentum: 0.9.into() }),
         ..LearningConfig::default()
@@ -40,7 +40,9 @@ pub(crate) fn run(vgg16: &Model, photos: &flowers::Photos) -> Result<(Model, Eva
     let mut helper = TransferLearningHelper::new(model, None)?;
     let train = Arc::new(helper.featurize(photos.train()?.into_iter(), &labels)?);
     let test = helper.featurize(photos.test()?.into_iter(), &labels)?;
-    helper.fit_featurized(train, None, FitOptions::default(), |_| ControlFlow::Continue(()))?;
+    helper.fit_featurized(train, None, FitOptions { epochs: 100, ..FitOptions::default() }, |_| {
+        ControlFlow::Continue(())
+    })?;
     let evaluation = helper.model().evaluate(&test, None, None)?;
     Ok((helper.into_model(), evaluation))
 }

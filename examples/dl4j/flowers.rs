@@ -10,7 +10,7 @@ use regraft::transfer::{
 };
 
 const SIDE: u32 = 32;
-const PER_CLASS: usize = 16;
+const PER_CLASS: usize = 40;
 
 /// Names of the classes, as in Deeplearning4j's flower examples.
 pub(crate) fn labels() -> Vec<String> {
@@ -26,13 +26,13 @@ pub(crate) struct Photos {
 impl Photos {
     /// Draws `PER_CLASS` photos a class: each class has a colour, each photo a spot of it somewhere on noise.
     pub(crate) fn drawn(seed: u64) -> Self {
-        let colours = [[250, 250, 250], [240, 200, 20], [200, 20, 40], [230, 120, 10], [160, 30, 180]];
+        let colours = [[250, 250, 250], [250, 230, 0], [230, 0, 30], [120, 60, 0], [150, 0, 250]];
         let count = PER_CLASS * colours.len();
         let draw = |index: usize| {
             let mut rng = Rng::for_item(seed, Stream::Augmentation, index as u64);
             let (side, colour) = (SIDE as usize, colours[index % colours.len()]);
             let (x, y) = (rng.below(side / 2), rng.below(side / 2));
-            let mut pixels: Vec<u8> = (0..side * side * 3).map(|_| rng.below(120) as u8).collect();
+            let mut pixels: Vec<u8> = (0..side * side * 3).map(|_| rng.below(60) as u8).collect();
             for row in y..y + side / 2 {
                 for column in x..x + side / 2 {
                     pixels[(row * side + column) * 3..][..3].copy_from_slice(&colour);
@@ -80,7 +80,7 @@ pub(crate) fn vgg16() -> Result<Model> {
     let mut below = "input_1".to_owned();
     for block in 1..=5 {
         let conv = LayerKind::Conv2d {
-            n_out: 4 * block.min(4),
+            n_out: 8 * block.min(4),
             kernel_size: Pair::Both(3),
             stride: Pair::Both(1),
             padding: Padding::Named(NamedPadding::Same),
@@ -96,8 +96,8 @@ pub(crate) fn vgg16() -> Result<Model> {
     }
     edits
         .add_layer("flatten", LayerKind::Flatten {}, &["block5_pool"])
-        .add_layer("fc1", Layer::dense(32).with(relu()), &["flatten"])
-        .add_layer("fc2", Layer::dense(32).with(relu()), &["fc1"])
+        .add_layer("fc1", Layer::dense(64).with(relu()), &["flatten"])
+        .add_layer("fc2", Layer::dense(64).with(relu()), &["fc1"])
         .add_layer("predictions", Layer::dense(10), &["fc2"])
         .set_outputs(&["predictions"])
         .build()
