@@ -2,6 +2,7 @@
 
 mod batch;
 mod checkpoint;
+mod divergence;
 mod loss;
 mod options;
 mod program;

@@ -19,7 +19,7 @@ use crate::transfer::Settings;
 /// Training of a tail on cached features.
 #[derive(Debug)]
 pub struct Trainer {
-    tail: Graph,
+    pub(super) tail: Graph,
     settings: Settings,
     budget: Option<u64>,
     pub(super) program: Program,
@@ -32,15 +32,15 @@ pub struct Trainer {
     pub(super) options: FitOptions,
     batch: usize,
     pub(super) seed: u64,
-    order: Vec<usize>,
+    pub(super) order: Vec<usize>,
     pub(super) progress: Progress,
     /// Where training goes back to when values stop being numbers: the end of the last epoch.
-    good: (Position, Snapshot),
+    pub(super) good: (Position, Snapshot),
     /// Parameters of the best epoch, where they are to be restored.
     pub(super) best: Option<Snapshot>,
     ratios: BTreeMap<String, f64>,
-    divergence: Option<Divergence>,
-    stopped: Option<StoppedBy>,
+    pub(super) divergence: Option<Divergence>,
+    pub(super) stopped: Option<StoppedBy>,
 }
 
 impl Trainer {
@@ -241,7 +241,7 @@ impl Trainer {
     }
 
     /// Writes the inputs of the next step; gives the number of its rows and the labels of each.
-    fn feed(&mut self) -> Result<(usize, Vec<f32>)> {
+    pub(super) fn feed(&mut self) -> Result<(usize, Vec<f32>)> {
         let Position { epoch, iteration, cursor } = self.progress.position;
         let end = (cursor + self.batch).min(self.order.len());
         self.program_for(end - cursor)?;
@@ -307,40 +307,6 @@ impl Trainer {
         let ratio = |(update, size): (f64, f64)| libm::log10(update / size);
         let all = sums.into_iter().map(|(layer, sum)| (layer.to_owned(), ratio(sum)));
         Ok(all.filter(|(_, ratio)| ratio.is_finite()).collect())
-    }
-
-    /// Goes back to the last good epoch and repeats the updates since, looking at every value, to find where it began.
-    fn diverge(&mut self) -> Result<()> {
-        let last = self.progress.position.iteration;
-        let (position, snapshot) = self.good.clone();
-        self.program.restore(&snapshot)?;
-        self.progress.position = position;
-        let mut found = None;
-        while found.is_none() && self.progress.position.iteration <= last {
-            if self.progress.position.cursor >= self.order.len() {
-                break;
-            }
-            let (rows, _) = self.feed()?;
-            found = self.program.backend.run_checked();
-            self.progress.position.cursor += rows;
-            self.progress.position.iteration += u64::from(found.is_none());
-        }
-        let iteration = self.progress.position.iteration.min(last);
-        let vertex = found.map_or_else(String::new, |name| self.visible(&name));
-        self.divergence = Some(Divergence { iteration, vertex });
-        self.stopped = Some(StoppedBy::Diverged);
-        self.progress.position = position;
-        self.program.restore(&snapshot)
-    }
-
-    /// The vertex of the tail that a vertex of the step was made for.
-    fn visible(&self, name: &str) -> String {
-        let belongs = |v: &str| name.strip_prefix(v).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let names = self.tail.iter().map(|(_, v)| v.name.as_str());
-        let found = names.filter(|v| belongs(v)).max_by_key(|v| v.len()).and_then(|v| self.tail.find(v));
-        let Some(vertex) = found.map(|id| self.tail.get(id)) else { return name.to_owned() };
-        let layer = self.program.layer_of.get(&vertex.name).or(vertex.layer.as_ref());
-        layer.unwrap_or(&vertex.name).clone()
     }
 
     /// Mean loss and accuracy on the validation set.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::config::{Edit, FineTuneConfiguration, Layer};
+use super::config::{Edit, FineTuneConfiguration};
 use super::fitting::fitted;
 use super::freezing::{freeze, unfreeze};
+use super::layer_config::Layer;
 use super::layers::add_layer;
 use super::requested::{Addition, Requested};
 use super::settings::{LearningConfig, Settings};

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::config::{Activation, Layer, LayerKind};
+use super::config::Activation;
 use super::freezing::freeze;
+use super::layer_config::{Layer, LayerKind};
 use super::layers::add_layer;
 use super::layout::layout_of;
 use super::settings::{LearningConfig, Setting, Settings};

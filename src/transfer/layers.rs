@@ -1,7 +1,8 @@
 //! Layers of the builder, expanded into vertices. The last vertex carries the layer's name, the others are inner parts.
 
 use super::activation::activation_op;
-use super::config::{Activation, Depthwise, Layer, LayerKind, NamedPadding, Padding, Pair, Pool, Pooling};
+use super::config::Activation;
+use super::layer_config::{Depthwise, Layer, LayerKind, NamedPadding, Padding, Pair, Pool, Pooling};
 use super::layout::{feature_axis, layout_of};
 use super::parts::Parts;
 use super::refit::drawn;

@@ -11,6 +11,7 @@ mod freezing;
 mod grad_cam;
 mod helper;
 mod init;
+mod layer_config;
 mod layers;
 mod layout;
 mod load;
@@ -26,14 +27,12 @@ mod vertices;
 
 pub use builder::{Edited, apply};
 pub use classifier::{ClassifierOptions, classifier};
-pub use config::{
-    Activation, Depthwise, Edit, FineTuneConfiguration, Layer, LayerKind, NamedPadding, Padding, Pair, Pool, Pooling,
-    VertexKind,
-};
+pub use config::{Activation, Edit, FineTuneConfiguration};
 pub use export::{Export, ExportOptions, ExportType, Verified};
 pub use grad_cam::{GradCam, HeatMap};
 pub use helper::{Labelled, TransferLearningHelper};
 pub use init::{Distribution, WeightInit};
+pub use layer_config::{Depthwise, Layer, LayerKind, NamedPadding, Padding, Pair, Pool, Pooling, VertexKind};
 pub use load::{Files, LoadOptions};
 pub use model::{Model, TensorInfo};
 pub use predict::{Prediction, Predictor, top};

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::{Edit, FineTuneConfiguration, Layer, VertexKind};
+use super::config::{Edit, FineTuneConfiguration};
 use super::init::WeightInit;
+use super::layer_config::{Layer, VertexKind};
 use super::layers::check_own_settings;
 use crate::error::{Error, Result};
 use crate::graph::Graph;

@@ -1,7 +1,8 @@
 //! The builder as Rust calls it: recorded edits of a copy.
 
-use super::config::{Edit, FineTuneConfiguration, Layer, LayerKind, VertexKind};
+use super::config::{Edit, FineTuneConfiguration};
 use super::init::WeightInit;
+use super::layer_config::{Layer, LayerKind, VertexKind};
 use super::model::Model;
 use super::settings::LearningConfig;
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! Vertices of the builder, which have no parameters. The last op carries the vertex's name, the others are inner parts.
 
-use super::config::VertexKind;
+use super::layer_config::VertexKind;
 use super::layout::feature_axis;
 use super::parts::Parts;
 use crate::error::{Error, Result};
