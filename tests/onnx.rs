@@ -144,10 +144,6 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("products of stacks of matrices", "matmul_1d_3d matmul_3d matmul_4d matmul_4d_1d matmul_bcast"),
     (
-        "extremes of whole tensors",
-        "max_example max_float32 max_one_input max_two_inputs min_example min_float32 min_one_input min_two_inputs",
-    ),
-    (
         "means over other than height and width",
         "reduce_mean_default_axes_keepdims_example reduce_mean_default_axes_keepdims_random
         reduce_mean_do_not_keepdims_example reduce_mean_do_not_keepdims_random reduce_mean_keepdims_example

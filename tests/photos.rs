@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{available_parallelism, scope};
 
 use regraft::data::{FeatureSet, FeatureTensor, Fit, Image, PreprocessingPatch, balanced};
 use regraft::formats::Format;
@@ -60,14 +62,27 @@ fn network() -> Result<Model> {
 
 fn featurize(model: &Model, photos: &Photos) -> Result<FeatureSet> {
     let split = model.split(None)?;
-    let mut trunk = Trunk::new(&split.trunk, &model.preprocessing, None)?;
-    let tensors = trunk.tensors().into_iter().map(|(name, shape)| FeatureTensor { name, shape }).collect();
+    let tensors = Trunk::new(&split.trunk, &model.preprocessing, None)?.tensors();
+    let tensors = tensors.into_iter().map(|(name, shape)| FeatureTensor { name, shape }).collect();
     let (count, key) = (photos.files.len(), model.trunk_key(&split)?);
     let mut set = FeatureSet::new(tensors, count, photos.labels.clone(), key, FloatType::F32)?;
-    for (row, (path, label)) in photos.files.iter().enumerate() {
-        let pixels = decode(path);
-        let image = Image::new(pixels.as_raw(), pixels.width(), pixels.height(), 4)?;
-        set.set(row, *label, &name(path), &trunk.featurize(image)?)?;
+    let run = |files: &[(PathBuf, usize)]| -> Result<Vec<Vec<f32>>> {
+        let mut trunk = Trunk::new(&split.trunk, &model.preprocessing, None)?;
+        let row = |(path, _): &(PathBuf, usize)| {
+            let pixels = decode(path);
+            trunk.featurize(Image::new(pixels.as_raw(), pixels.width(), pixels.height(), 4)?)
+        };
+        files.iter().map(row).collect()
+    };
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    let parts = scope(|scope| {
+        let spawned: Vec<_> =
+            photos.files.chunks(count.div_ceil(threads)).map(|part| scope.spawn(|| run(part))).collect();
+        let joined = spawned.into_iter().map(|thread| thread.join().expect("a thread that ends"));
+        joined.collect::<Result<Vec<_>>>()
+    })?;
+    for (row, (values, (path, label))) in parts.iter().flatten().zip(&photos.files).enumerate() {
+        set.set(row, *label, &name(path), values)?;
     }
     Ok(set)
 }

@@ -56,8 +56,7 @@ mod lanes {
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod lanes {
-    use core::array::from_fn;
-
+    // Written out: in test builds `array::from_fn` stays a call, and the networks of the tests took three times as long.
     pub(super) type Repr = [f32; 4];
 
     #[inline(always)]
@@ -77,22 +76,24 @@ mod lanes {
 
     #[inline(always)]
     pub(super) fn add(a: Repr, b: Repr) -> Repr {
-        from_fn(|i| a[i] + b[i])
+        [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
     }
 
     #[inline(always)]
     pub(super) fn mul_add(a: Repr, b: Repr, c: Repr) -> Repr {
-        from_fn(|i| a[i] * b[i] + c[i])
+        [a[0] * b[0] + c[0], a[1] * b[1] + c[1], a[2] * b[2] + c[2], a[3] * b[3] + c[3]]
     }
 
     #[inline(always)]
     pub(super) fn at_least(x: Repr, lo: Repr) -> Repr {
-        from_fn(|i| if x[i] < lo[i] { lo[i] } else { x[i] })
+        let max = |i: usize| if x[i] < lo[i] { lo[i] } else { x[i] };
+        [max(0), max(1), max(2), max(3)]
     }
 
     #[inline(always)]
     pub(super) fn at_most(x: Repr, hi: Repr) -> Repr {
-        from_fn(|i| if hi[i] < x[i] { hi[i] } else { x[i] })
+        let min = |i: usize| if hi[i] < x[i] { hi[i] } else { x[i] };
+        [min(0), min(1), min(2), min(3)]
     }
 }
 
