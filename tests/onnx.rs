@@ -149,6 +149,23 @@ const REFUSED: &[(&str, &str)] = &[
         reduce_mean_do_not_keepdims_example reduce_mean_do_not_keepdims_random reduce_mean_keepdims_example
         reduce_mean_keepdims_random reduce_mean_negative_axes_keepdims_example reduce_mean_negative_axes_keepdims_random",
     ),
+    (
+        "the statistics of a layer norm as outputs",
+        "layer_normalization_2d_axis0 layer_normalization_2d_axis1 layer_normalization_2d_axis_negative_1
+        layer_normalization_2d_axis_negative_2 layer_normalization_3d_axis0_epsilon
+        layer_normalization_3d_axis1_epsilon layer_normalization_3d_axis2_epsilon
+        layer_normalization_3d_axis_negative_1_epsilon layer_normalization_3d_axis_negative_2_epsilon
+        layer_normalization_3d_axis_negative_3_epsilon layer_normalization_4d_axis0 layer_normalization_4d_axis1
+        layer_normalization_4d_axis2 layer_normalization_4d_axis3 layer_normalization_4d_axis_negative_1
+        layer_normalization_4d_axis_negative_2 layer_normalization_4d_axis_negative_3
+        layer_normalization_4d_axis_negative_4 layer_normalization_default_axis",
+    ),
+    (
+        "norms other than Euclidean ones of whole rows",
+        "l1normalization_axis_0 l1normalization_axis_1 l1normalization_axis_last l2normalization_axis_0",
+    ),
+    ("a slope per channel", "prelu_broadcast prelu_example"),
+    ("other factors than the paper's", "selu selu_example"),
     ("slices with steps", "slice_neg_steps"),
     ("results without elements", "slice_start_out_of_bounds"),
 ];

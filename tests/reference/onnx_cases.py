@@ -21,8 +21,9 @@ import onnxruntime
 from onnx import numpy_helper
 
 OPERATORS = set(
-    """Add AveragePool BatchNormalization Clip Concat Conv Div Dropout Flatten Gemm GlobalAveragePool GlobalMaxPool Identity
-    MatMul Max MaxPool Min Mul Pad ReduceMean Relu Reshape Sigmoid Slice Softmax Squeeze Sub Sum Transpose Unsqueeze""".split()
+    """Add AveragePool BatchNormalization Clip Concat Conv Div Dropout Elu Erf Flatten Gelu Gemm GlobalAveragePool GlobalMaxPool
+    HardSigmoid HardSwish Identity LayerNormalization LeakyRelu LpNormalization MatMul Max MaxPool Min Mish Mul PRelu Pad Reciprocal
+    ReduceMean Relu Reshape Selu Sigmoid Slice Softmax Softplus Softsign Squeeze Sub Sum Tanh Transpose Unsqueeze""".split()
 )
 PHOTOS = 6
 NEWEST = 22  # Later versions of these operators add types alone.
