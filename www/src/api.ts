@@ -168,25 +168,27 @@ export interface HeatMap { width: number; height: number; data: Float32Array }
 // ------------------------------------------------------------------ transfer learning
 
 /**
- * Functions of a layer's result. leakyrelu: slope 0.01 below 0; elu: α 1; gelu: exact, with the error function; hardsigmoid: x / 6 + ½ in
- * [0, 1]; hardtanh: x in [−1, 1]; softmax: over the last dimension; swish: x · sigmoid(x); hardswish: x · hardsigmoid(x).
+ * Functions of a layer's result. leakyrelu: slope 0.01 below 0; elu: α 1; gelu: exact, with the error function; hardsigmoid: x / 5 + ½ in
+ * [0, 1]; hardtanh: x in [−1, 1]; softmax: over the last dimension; swish: x · sigmoid(x); hardswish: x · (x / 6 + ½ in [0, 1]).
  */
 export type Activation =
   | 'identity' | 'relu' | 'relu6' | 'leakyrelu' | 'elu' | 'selu' | 'gelu' | 'sigmoid' | 'hardsigmoid' | 'tanh' | 'hardtanh'
   | 'softmax' | 'softplus' | 'softsign' | 'swish' | 'hardswish' | 'mish';
 /**
- * What training makes small; the mean over the images of a batch. Of a row of outputs p and targets t: negativeloglikelihood and mcxent
- * (two names) and sparse_mcxent (for labels that are one class each): −Σ t ln p; xent: −Σ (t ln p + (1 − t) ln(1 − p)), for several
- * classes at once; mse, mae: means over the columns; hinge, squared_hinge: targets 0 and 1 count as −1 and 1; kl_divergence: Σ t ln(t / p);
- * poisson: Σ (p − t ln p); cosine_proximity: −cos(p, t).
+ * What training makes small: the mean over the images of a batch, with Keras's formulas. Of a row of outputs y and targets t:
+ * negativeloglikelihood, mcxent (two names) and sparse_mcxent (for labels of one class each): −Σ t ln y; kl_divergence: Σ t ln(t / y);
+ * cosine_proximity: −cos(y, t). Means over the columns: xent: −t ln y − (1 − t) ln(1 − y), for several classes at once; mse, mae;
+ * hinge, squared_hinge: max(1 − s y, 0), s being 1 for targets above ½ and −1 for others; poisson: y − t ln y. A loss of probabilities on
+ * outputs that are none is 'conflict'.
  */
 export type Loss =
   | 'negativeloglikelihood' | 'mcxent' | 'sparse_mcxent' | 'xent' | 'mse' | 'mae' | 'hinge' | 'squared_hinge' | 'kl_divergence' | 'poisson' | 'cosine_proximity';
 /**
  * How new weights are drawn, by Deeplearning4j's names. With the sizes fanIn and fanOut of the layer: normal and lecun_normal: σ = √(1/fanIn);
  * uniform: ±√(1/fanIn); xavier: σ = √(2/(fanIn + fanOut)); xavier_uniform: ±√(6/(fanIn + fanOut)); relu: σ = √(2/fanIn);
- * relu_uniform: ±√(6/fanIn); lecun_uniform: ±√(3/fanIn); identity: 1 where input and output have the same position, for square weights.
- * truncated_normal is cut at two σ; orthogonal weights have orthogonal rows or columns of length `gain`.
+ * relu_uniform: ±√(6/fanIn); lecun_uniform: ±√(3/fanIn); identity: 1 where input and output have
+ * the same number, of a convolution in the middle of its filters.
+ * truncated_normal is drawn again beyond two σ; orthogonal: orthonormal rows or columns, whichever are fewer, times `gain`.
  */
 export type WeightInit =
   | 'zero' | 'ones' | 'normal' | 'uniform' | 'xavier' | 'xavier_uniform' | 'relu' | 'relu_uniform' | 'lecun_normal' | 'lecun_uniform' | 'identity'
@@ -311,7 +313,7 @@ export type Vertex =
  * RegraftError that names the vertex. Shapes are re-inferred through every kind of vertex.
  */
 export interface TransferLearning {
-  /** Settings of all layers that are not frozen; several calls add up where they speak of different fields. */
+  /** Settings of all layers that are not frozen. Two calls that differ are 'conflict', as with the other calls that say one thing. */
   fineTuneConfiguration(configuration: FineTuneConfiguration): this;
   /** Freeze the named vertices and all their ancestors. Calls add up. */
   setFeatureExtractor(...names: string[]): this;
