@@ -6,7 +6,7 @@ use std::sync::Arc;
 use regraft::Result;
 use regraft::data::FeatureSet;
 use regraft::train::{
-    Balanced, ClassWeights, EarlyStopping, FitOptions, History, Monitor, StoppedBy, Trainer, Updater,
+    Balanced, BatchNormMode, ClassWeights, EarlyStopping, FitOptions, History, Monitor, StoppedBy, Trainer, Updater,
 };
 use regraft::transfer::Model;
 use serde_json::json;
@@ -208,6 +208,35 @@ fn divergence_names_the_vertex() -> Result<()> {
         assert_eq!(stopped_by, StoppedBy::Diverged, "{}", network.name);
         let found = history.divergence.map(|d| (d.iteration, d.vertex));
         assert_eq!(found, Some((0, "fc".to_owned())), "{}", network.name);
+    }
+    Ok(())
+}
+
+/// A last batch that is smaller is a smaller batch: with the statistics of the batch, padding would be seen.
+#[test]
+fn the_last_batch_counts_as_it_is() -> Result<()> {
+    for network in networks() {
+        let mut model = frozen(&network)?;
+        let all = features(&model, 1)?;
+        let updater = Updater::Sgd { learning_rate: 0.05.into() };
+        let options = FitOptions {
+            epochs: 1,
+            shuffle: false,
+            updater: Some(updater),
+            batch_norm: BatchNormMode::Train,
+            ..options()
+        };
+        let epoch = |model: &Model, images: &[usize]| -> Result<Model> {
+            let mut trainer = model.trainer(None, Arc::new(all.select(images)?), None, options.clone())?;
+            finish(&mut trainer)?;
+            trained(model, &trainer, StoppedBy::Epochs)
+        };
+        let whole = epoch(&model, &[0, 1, 2, 3, 4])?;
+        // The same two batches, each an epoch of its own.
+        for batch in [&[0, 1, 2][..], &[3, 4]] {
+            model = epoch(&model, batch)?;
+        }
+        assert_eq!(stored(&whole), stored(&model), "{}", network.name);
     }
     Ok(())
 }

@@ -53,6 +53,15 @@ fn frozen_tensors_keep_every_bit() -> Result<()> {
                 let id = model.graph.require(&name)?;
                 assert!(!model.graph.get(id).frozen, "{what}: '{name}' is frozen and changed");
             }
+            // Nor where the frozen part is trained through.
+            let options = || FitOptions { updater: None, batch_norm: mode, epochs: 1, ..crate::data::options() };
+            let data = Arc::new(raw(&model, 1)?);
+            let mut through = Trainer::new(&model.graph, &model.settings, data, None, options(), None)?;
+            run(&mut through)?;
+            for (name, _) in through.parameters(StoppedBy::Epochs)? {
+                let id = model.graph.require(&name)?;
+                assert!(!model.graph.get(id).frozen, "{what}: '{name}' is frozen and trained");
+            }
             let moved = changed(&model, &trained).contains(&"head1.weight".to_owned());
             assert_eq!(moved, *updater != "noop", "{what}: the head");
         }
@@ -318,16 +327,18 @@ fn stored_value(model: &Model, name: &str) -> Vec<f32> {
 #[test]
 fn a_seed_decides_everything() -> Result<()> {
     for network in networks() {
-        let trained = |seed: u64| -> Result<Model> {
-            let model = network.model.edited(&edits(json!([
+        let built = |seed: u64| {
+            network.model.edited(&edits(json!([
                 { "type": "setFeatureExtractor", "names": [network.cut] },
                 { "type": "fineTuneConfiguration", "configuration": { "seed": seed, "dropout": 0.3 } },
                 { "type": "removeVertexKeepConnections", "name": "head1" },
                 { "type": "addLayer", "name": "head1", "inputs": [input_of_head(&network)],
                   "layer": { "type": "output", "nOut": 3, "loss": "mcxent" } },
-            ])))?;
-            Ok(fitted(&model, FitOptions { seed: None, ..options() })?.0)
+            ])))
         };
+        let trained =
+            |seed: u64| -> Result<Model> { Ok(fitted(&built(seed)?, FitOptions { seed: None, ..options() })?.0) };
+        assert_ne!(stored(&built(7)?), stored(&built(8)?), "{}: first weights", network.name);
         assert_eq!(stored(&trained(7)?), stored(&trained(7)?), "{}", network.name);
         assert_ne!(stored(&trained(7)?), stored(&trained(8)?), "{}", network.name);
     }
