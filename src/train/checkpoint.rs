@@ -100,8 +100,11 @@ impl Trainer {
                 return Err(Error::conflict(name, "the checkpoint has no such value; model or updater are others"));
             }
         }
-        if now.len() != expected.len() || header.progress.position.cursor > trainer.train.count() {
+        if now.len() != expected.len() {
             return Err(Error::option("resumeFrom", "the checkpoint is of another model or updater"));
+        }
+        if !header.progress.is_place_among(trainer.train.images()) {
+            return Err(Error::format(FORMAT, "its place in the run is none"));
         }
         trainer.resume(header.progress, &now, best)?;
         Ok(trainer)

@@ -17,6 +17,18 @@ pub(super) struct Progress {
     pub(super) best: Option<(u32, f64)>,
 }
 
+impl Progress {
+    /// Whether a run over so many images can have come here.
+    pub(super) fn is_place_among(&self, images: usize) -> bool {
+        let Position { epoch, iteration, cursor } = self.position;
+        let best = self.best.map_or(0, |(epoch, _)| epoch);
+        self.epochs.len() == epoch as usize
+            && self.iterations.len() as u64 == iteration
+            && cursor < images
+            && best <= epoch
+    }
+}
+
 /// Place in the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Position {

@@ -100,3 +100,31 @@ fn a_foreign_checkpoint_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+/// A checkpoint that says it was somewhere it cannot have been is refused.
+#[test]
+fn an_impossible_place_is_refused() -> Result<()> {
+    let network = &networks()[0];
+    let model = model(network)?;
+    let train = Arc::new(features(&model, 1)?);
+    let mut trainer = model.trainer(None, Arc::clone(&train), None, FitOptions { updater: None, ..options() })?;
+    for _ in 0..4 {
+        trainer.step()?;
+    }
+    let bytes = trainer.checkpoint()?;
+    let resumed =
+        |bytes: &[u8]| model.resumed_trainer(None, Arc::clone(&train), None, Checkpoint::read(bytes)?).map(drop);
+    resumed(&bytes)?;
+    for (from, to) in [
+        ("\\\"cursor\\\":3", "\\\"cursor\\\":7"),
+        ("\\\"iteration\\\":4", "\\\"iteration\\\":5"),
+        ("\\\"epoch\\\":1,\\\"iter", "\\\"epoch\\\":9,\\\"iter"),
+    ] {
+        let at = bytes.windows(from.len()).position(|w| w == from.as_bytes());
+        let at = at.unwrap_or_else(|| panic!("the checkpoint has no {from}"));
+        let mut changed = bytes.clone();
+        changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+        assert_eq!(resumed(&changed).map_err(|e| e.code()), Err("format"), "{to}");
+    }
+    Ok(())
+}
