@@ -1,7 +1,6 @@
 use std::borrow::Cow;
 
-use fast_image_resize::images::{Image as Buffer, ImageRef, TypedImage};
-use fast_image_resize::pixels::F32;
+use fast_image_resize::images::{Image as Buffer, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::preprocessing::{ChannelOrder, Fit, Preprocessing, Resample, Size};
@@ -20,7 +19,7 @@ pub struct Image<'a> {
     data: &'a [u8],
     width: u32,
     height: u32,
-    pixel: PixelType,
+    channels: u8,
 }
 
 impl<'a> Image<'a> {
@@ -28,12 +27,9 @@ impl<'a> Image<'a> {
     /// for sides outside 1..=32767 and for data of another length than `width * height * channels`.
     pub fn new(data: &'a [u8], width: u32, height: u32, channels: u8) -> Result<Self> {
         let bad = |reason| Err(Error::BadImage { reason });
-        let pixel = match channels {
-            1 => PixelType::U8,
-            3 => PixelType::U8x3,
-            4 => PixelType::U8x4,
-            _ => return bad(format!("it has {channels} channels, not 1, 3 or 4")),
-        };
+        if ![1, 3, 4].contains(&channels) {
+            return bad(format!("it has {channels} channels, not 1, 3 or 4"));
+        }
         let sides = 1..=MAX_SIDE;
         if !sides.contains(&width) || !sides.contains(&height) {
             return bad(format!("sides are 1 to {MAX_SIDE} pixels, not {width}×{height}"));
@@ -43,7 +39,7 @@ impl<'a> Image<'a> {
             let length = data.len();
             return bad(format!("{width}×{height}×{channels} needs {needed} bytes, not {length}"));
         }
-        Ok(Self { data, width, height, pixel })
+        Ok(Self { data, width, height, channels })
     }
 
     /// Columns.
@@ -56,27 +52,14 @@ impl<'a> Image<'a> {
         self.height
     }
 
-    /// Bytes a pixel.
-    pub(super) fn channels(&self) -> usize {
-        match self.pixel {
-            PixelType::U8 => 1,
-            PixelType::U8x3 => 3,
-            _ => 4,
-        }
-    }
-
-    /// The pixels without transparency: what shows when the image lies on white.
+    /// As RGBA without transparency: what shows when the image lies on white.
     pub(super) fn opaque(&self) -> Cow<'a, [u8]> {
-        let transparent =
-            self.pixel == PixelType::U8x4 && self.data.iter().skip(3).step_by(4).any(|&alpha| alpha != u8::MAX);
-        if !transparent {
-            return Cow::Borrowed(self.data);
-        }
-        let mut data = self.data.to_vec();
-        for pixel in data.as_chunks_mut().0 {
-            *pixel = over_white(*pixel);
-        }
-        Cow::Owned(data)
+        Cow::Owned(match self.channels {
+            1 => self.data.iter().flat_map(|&grey| [grey, grey, grey, u8::MAX]).collect(),
+            3 => self.data.as_chunks().0.iter().flat_map(|&[r, g, b]| [r, g, b, u8::MAX]).collect(),
+            _ if self.data.iter().skip(3).step_by(4).all(|&alpha| alpha == u8::MAX) => return Cow::Borrowed(self.data),
+            _ => self.data.as_chunks().0.iter().flat_map(|pixel| over_white(*pixel)).collect(),
+        })
     }
 }
 
@@ -167,10 +150,10 @@ impl Preprocessing {
         let columns = options.crop(0.0, top, f64::from(inner.width), height);
 
         let data = image.opaque();
-        let source =
-            ImageRef::new(image.width, image.height, &data, image.pixel).map_err(|e| Error::internal(e.to_string()))?;
-        let mut narrow = Buffer::new(inner.width, image.height, image.pixel);
-        let mut scaled = Buffer::new(inner.width, inner.height, image.pixel);
+        let source = ImageRef::new(image.width, image.height, &data, PixelType::U8x4);
+        let source = source.map_err(|e| Error::internal(e.to_string()))?;
+        let mut narrow = Buffer::new(inner.width, image.height, PixelType::U8x4);
+        let mut scaled = Buffer::new(inner.width, inner.height, PixelType::U8x4);
         let mut resizer = Resizer::new();
         resizer
             .resize(&source, &mut narrow, &rows)
@@ -180,8 +163,7 @@ impl Preprocessing {
     }
 
     fn normalise(&self, scaled: &Buffer<'_>, placement: &Placement, out: &mut [f32]) {
-        let channels = scaled.pixel_type().size();
-        let mut order = if channels == 1 { [0; 3] } else { [0, 1, 2] };
+        let mut order = [0, 1, 2];
         if self.channel_order == ChannelOrder::Bgr {
             order.reverse();
         }
@@ -191,10 +173,10 @@ impl Preprocessing {
         let lookup = self.lookup();
         let (left, top) = (placement.offset.0 as usize, placement.offset.1 as usize);
         let rows = out.chunks_exact_mut(self.size.width as usize * 3).skip(top);
-        let scaled_rows = scaled.buffer().chunks_exact(scaled.width() as usize * channels);
+        let scaled_rows = scaled.buffer().as_chunks::<4>().0.chunks_exact(scaled.width() as usize);
         for (row, scaled_row) in rows.zip(scaled_rows) {
             let pixels = row.as_chunks_mut().0.iter_mut().skip(left);
-            for (x, pixel) in pixels.zip(scaled_row.chunks_exact(channels)) {
+            for (x, pixel) in pixels.zip(scaled_row) {
                 *x = std::array::from_fn::<f32, 3, _>(|c| lookup[c][usize::from(pixel[order[c]])]);
             }
         }
@@ -224,15 +206,30 @@ fn half_to_even(n: u32) -> u32 {
     (f64::from(n) / 2.0).round_ties_even() as u32
 }
 
-/// A map of single values scaled to another size, bilinearly between the centres of pixels.
-pub(crate) fn resize_values(values: &[f32], from: Size, to: Size) -> Result<Vec<f32>> {
-    let failed = |e: &dyn std::fmt::Display| Error::internal(e.to_string());
-    let pixels = values.iter().copied().map(F32::new).collect();
-    let source = TypedImage::from_pixels(from.width, from.height, pixels).map_err(|e| failed(&e))?;
-    let mut scaled = TypedImage::new(to.width, to.height);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize_typed(&source, &mut scaled, &options).map_err(|e| failed(&e))?;
-    Ok(scaled.pixels().iter().map(|pixel| pixel.0).collect())
+/// A map of single values scaled to another size, bilinearly between the centres of pixels. `values` fill `from`.
+pub(crate) fn resize_values(values: &[f32], from: Size, to: Size) -> Vec<f32> {
+    debug_assert_eq!(values.len(), from.width as usize * from.height as usize);
+    let (rows, columns) = (taps(from.height, to.height), taps(from.width, to.width));
+    let row = |y: usize| &values[y * from.width as usize..][..from.width as usize];
+    let lerp = |a: f32, b: f32, t: f32| a + (b - a) * t;
+    let mut scaled = Vec::with_capacity(rows.len() * columns.len());
+    for (above, below, ty) in rows {
+        let (above, below) = (row(above), row(below));
+        let value =
+            |&(l, r, tx): &(usize, usize, f32)| lerp(lerp(above[l], above[r], tx), lerp(below[l], below[r], tx), ty);
+        scaled.extend(columns.iter().map(value));
+    }
+    scaled
+}
+
+/// For each pixel of a scaled side, the two source pixels around its centre and how far it lies from the first to the second.
+fn taps(from: u32, to: u32) -> Vec<(usize, usize, f32)> {
+    let last = f64::from(from) - 1.0;
+    let tap = |i: u32| {
+        let at = ((f64::from(i) + 0.5) * f64::from(from) / f64::from(to) - 0.5).clamp(0.0, last);
+        (at.floor() as usize, at.ceil() as usize, at.fract() as f32)
+    };
+    (0..to).map(tap).collect()
 }
 
 #[cfg(test)]

@@ -278,7 +278,7 @@ mod reference {
         }
     }
 
-    /// Derivatives; `tests/gradients.rs` judges them against differences of [`value`].
+    /// Derivatives; `tests/portable/gradients.rs` judges them against differences of [`value`].
     pub(super) fn slope(function: Function, x: f64) -> f64 {
         let (wide, pi) = (f64::from, std::f64::consts::PI);
         let above = |y: f64| if x > 0.0 { 1.0 } else { y };

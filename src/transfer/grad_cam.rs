@@ -119,7 +119,7 @@ impl GradCam {
         self.tail.run();
         let values = weighted(own, self.tail.read(&self.gradient)?, self.map, self.layout);
         let [height, width, _] = self.map.map(|side| side as u32);
-        let data = resize_values(&values, Size { width, height }, self.size)?;
+        let data = resize_values(&values, Size { width, height }, self.size);
         Ok(HeatMap { width: self.size.width, height: self.size.height, data })
     }
 

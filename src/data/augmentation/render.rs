@@ -36,11 +36,10 @@ impl Preprocessing {
         let scaled = self.scale_part(image, source, inner)?;
         let width = self.size.width as usize;
         let mut pixels = vec![None; width * self.size.height as usize];
-        let channels = image.channels();
-        let rows = scaled.buffer().chunks_exact(inner.width as usize * channels);
+        let rows = scaled.buffer().as_chunks().0.chunks_exact(inner.width as usize);
         for (row, bytes) in pixels.chunks_exact_mut(width).skip(offset.1 as usize).zip(rows) {
             let row = row.iter_mut().skip(offset.0 as usize);
-            row.zip(bytes.chunks_exact(channels)).for_each(|(pixel, bytes)| *pixel = Some(rgb(bytes)));
+            row.zip(bytes).for_each(|(pixel, bytes)| *pixel = Some(rgb(*bytes)));
         }
         Ok(pixels)
     }
@@ -59,7 +58,7 @@ impl Preprocessing {
             let whole = [0.0, 0.0, f64::from(width), f64::from(height)];
             Cow::Owned(self.scale_part(image, whole, size)?.into_vec())
         };
-        let source = Source { bytes: &bytes, channels: image.channels(), size };
+        let source = Source { pixels: bytes.as_chunks().0, size };
         let scale = [f64::from(size.width) / f64::from(width), f64::from(size.height) / f64::from(height)];
         let mut pixels = Vec::with_capacity(self.size.width as usize * self.size.height as usize);
         for y in 0..self.size.height {
@@ -132,10 +131,9 @@ impl Geometry {
     }
 }
 
-/// Bytes to sample from.
+/// RGBA pixels to sample from.
 struct Source<'a> {
-    bytes: &'a [u8],
-    channels: usize,
+    pixels: &'a [[u8; 4]],
     size: Size,
 }
 
@@ -157,8 +155,7 @@ impl Source<'_> {
     }
 
     fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
-        let start = (y * self.size.width as usize + x) * self.channels;
-        self.bytes.get(start..start + self.channels).map_or([0.0; 3], rgb)
+        self.pixels.get(y * self.size.width as usize + x).map_or([0.0; 3], |pixel| rgb(*pixel))
     }
 }
 
@@ -168,12 +165,8 @@ fn mirrored(x: f64, side: f64) -> f64 {
     if x > side { 2.0 * side - x } else { x }
 }
 
-fn rgb(bytes: &[u8]) -> [f32; 3] {
-    match *bytes {
-        [r, g, b, ..] => [r, g, b].map(f32::from),
-        [grey, ..] => [f32::from(grey); 3],
-        [] => [0.0; 3],
-    }
+fn rgb([r, g, b, _]: [u8; 4]) -> [f32; 3] {
+    [r, g, b].map(f32::from)
 }
 
 fn lerp(a: [f32; 3], b: [f32; 3], t: f32) -> [f32; 3] {
