@@ -56,6 +56,26 @@ pub enum Error {
         /// Bytes allowed.
         budget: u64,
     },
+    /// An op has no kernel for the GPU; the graph runs on the CPU.
+    #[error("vertex '{vertex}' ({op}): there is no kernel for the GPU")]
+    NoKernel {
+        /// Name of the vertex.
+        vertex: String,
+        /// Name of the op.
+        op: &'static str,
+    },
+    /// There is no WebGPU, or no adapter or device of it.
+    #[error("no GPU: {reason}")]
+    NoGpu {
+        /// What was asked for and not given.
+        reason: String,
+    },
+    /// The GPU went away; what was on it is gone.
+    #[error("the GPU was lost: {reason}")]
+    DeviceLost {
+        /// What the driver or browser says.
+        reason: String,
+    },
     /// Cached features were made by another trunk or preprocessing.
     #[error("features were made by trunk {found}, this model's trunk is {expected}")]
     StaleFeatures {
@@ -115,6 +135,8 @@ impl Error {
             Self::UnknownVertex { .. } => "unknown-vertex",
             Self::Conflict { .. } => "conflict",
             Self::OverBudget { .. } => "over-budget",
+            Self::NoKernel { .. } | Self::NoGpu { .. } => "no-gpu",
+            Self::DeviceLost { .. } => "device-lost",
             Self::StaleFeatures { .. } => "stale-features",
             Self::Integrity { .. } => "integrity",
             Self::BadImage { .. } => "bad-image",
@@ -126,7 +148,7 @@ impl Error {
     /// The vertex the error is about.
     pub fn vertex(&self) -> Option<&str> {
         match self {
-            Self::Shape { vertex, .. } | Self::Conflict { vertex, .. } => Some(vertex),
+            Self::Shape { vertex, .. } | Self::Conflict { vertex, .. } | Self::NoKernel { vertex, .. } => Some(vertex),
             Self::UnknownVertex { name, .. } => Some(name),
             Self::UnsupportedOp(ops) => ops.first().map(|o| o.vertex.as_str()),
             Self::Internal { vertex, .. } => vertex.as_deref(),

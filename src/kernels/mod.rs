@@ -1,3 +1,4 @@
 //! Inner loops shared by ops.
 
 pub(crate) mod cpu;
+pub(crate) mod wgsl;

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 use super::broadcast_like::{broadcast_shape, zip_broadcast};
-use super::{CpuContext, Operator, SumLike, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, SumLike, View};
 use crate::error::{OpError, Result};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::{Shape, TensorType};
 
 /// `a + b`, broadcast as in numpy (ONNX operator spec, Add).
@@ -19,6 +19,21 @@ pub struct Add;
 /// Shape of `a ∘ b`, or why there is none.
 pub(super) fn elementwise_shape(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
     broadcast_shape(a, b).ok_or_else(|| OpError::new(format!("{a} and {b} cannot be broadcast to each other")))
+}
+
+/// Dispatches an elementwise function of two values that are broadcast to each other; `f` is that of [`wgsl::binary`].
+pub(super) fn encode_elementwise<O: Operator>(
+    f: &str,
+    cx: &mut GpuContext,
+    x: &[GpuView<'_>],
+    y: GpuView<'_>,
+) -> Result<()> {
+    let regions = [x[0].region, x[1].region];
+    if x[0].shape == x[1].shape {
+        return cx.dispatch_each(&wgsl::binary(f), &regions, &[y.region], y.shape.len().div_ceil(4), &[]);
+    }
+    let (kernel, dims) = wgsl::broadcast(f, x[0].shape, x[1].shape, y.shape).ok_or_else(|| cx.no_kernel::<O>())?;
+    cx.dispatch_each(&kernel, &regions, &[y.region], y.shape.len(), &dims)
 }
 
 /// `d`, summed to the shape of `x` where `x` was broadcast.
@@ -36,6 +51,10 @@ impl Operator for Add {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         zip_broadcast(x[0], x[1], y, cpu::add);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        encode_elementwise::<Self>(include_str!("add.wgsl"), cx, x, y)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

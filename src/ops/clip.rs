@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{Clamp, CpuContext, Operator, View};
+use super::{Clamp, CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// `min(max(x, min), max)`: relu, relu6 and ONNX's Clip.
@@ -31,6 +31,11 @@ impl Operator for Clip {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let (low, high) = self.clamp.bounds();
         cpu::clamp(x[0].data, y, low, high);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::unary(include_str!("clip.wgsl")).with_bounds(self.clamp.bounds());
+        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len().div_ceil(4), &[])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{Clamp, CpuContext, Layout, Operator, Prepared, SumLike, View, Window, split_nhwc};
+use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, Prepared, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::{self, ConvShape, Epilogue, PackedConv};
+use crate::kernels::wgsl::{Gemm, WindowSizes};
 use crate::tensor::{Shape, TensorType};
 
 /// Cross-correlation of an image batch with filters: `y[n,i,j,m] = b[m] + Σ x[n, i·s + p·d − pad, …, c] · w[p,q,c,m]`
@@ -46,6 +47,12 @@ fn conv_shape(window: &Window, groups: usize, [n, h, width, c]: [usize; 4], w: &
     let [oh, ow] = window.output([h, width], [kh, kw])?;
     let Window { stride, padding, dilation } = window.clone();
     Ok(ConvShape { n, h, w: width, c, kh, kw, m, oh, ow, stride, padding, dilation, groups })
+}
+
+/// The window as GPU kernels take it.
+pub(super) fn gpu_window(s: &ConvShape) -> WindowSizes {
+    let (kernel, padding) = ([s.kh, s.kw], [s.padding[0], s.padding[1]]);
+    WindowSizes { h: s.h, w: s.w, oh: s.oh, ow: s.ow, kernel, stride: s.stride, dilation: s.dilation, padding }
 }
 
 /// For shapes that `infer` accepted: the sizes exist.
@@ -91,6 +98,25 @@ impl Operator for Conv2d {
         if let Prepared::Conv(w) = &*cx.prepared {
             cpu::conv2d(&s, x[0].data, w, y, epilogue, cx.scratch);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let s = known(self.sizes(x[0].shape, x[1].shape));
+        let (rows, k, n) = (s.n * s.oh * s.ow, s.c / s.groups, s.m / s.groups);
+        // Without a window, each row of the result is that of the image.
+        let pointwise = [s.kh, s.kw, s.stride[0], s.stride[1]] == [1; 4] && s.padding == [0; 4];
+        let gemm = Gemm {
+            groups: s.groups,
+            x_stride: s.c,
+            window: (!pointwise).then(|| gpu_window(&s)),
+            bias: self.bias,
+            residual: self.residual,
+            clamp: self.clamp.map(Clamp::bounds),
+            ..Gemm::dense(rows, k, n)
+        };
+        let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
+        let macs = (rows * s.kh * s.kw * k * s.m) as u64;
+        cx.dispatch(&gemm.kernel(), &inputs, &[y.region], &gemm.params(), gemm.workgroups(), macs)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{Clamp, CpuContext, MatMul, Operator, Prepared, SumLike, View};
+use super::{Clamp, CpuContext, GpuContext, GpuView, MatMul, Operator, Prepared, SumLike, View};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::{self, Epilogue, PackedB};
+use crate::kernels::wgsl::{Gemm, Kernel};
 use crate::tensor::TensorType;
 
 /// `y = x·w + b`. Inputs: `x` of `[m, k]`, `w` of `[k, n]`, then `b` of `[n]` if `bias`.
@@ -18,6 +19,29 @@ pub struct Dense {
     pub bias: bool,
     /// Interval the result is clamped to (fused by a rewrite).
     pub clamp: Option<Clamp>,
+}
+
+/// From this many rows on, the tiles of a matrix product are full.
+const MATRIX_ROWS: usize = 3;
+
+/// Units of columns that a workgroup of `dense.wgsl` computes.
+const COLUMNS: usize = 8;
+
+impl Dense {
+    /// Row by row: each workgroup computes a few columns, its invocations share `k`.
+    fn encode_rows(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
+        let (unit, columns) = if n.is_multiple_of(4) { ("alias T = vec4<f32>;", n / 4) } else { ("alias T = f32;", n) };
+        let tiles = columns.div_ceil(COLUMNS);
+        let kernel = Kernel::new([unit, include_str!("dense.wgsl")].concat())
+            .with("COLUMNS", COLUMNS as f64)
+            .with("BIAS", f64::from(u8::from(self.bias)))
+            .with_bounds(self.clamp.map_or((f32::NEG_INFINITY, f32::INFINITY), Clamp::bounds));
+        let bias = if self.bias { x[2].region } else { x[1].region };
+        let params = [m, k, columns, tiles].map(|v| v as u32);
+        let groups = (m * tiles) as u64;
+        cx.dispatch(&kernel, &[x[0].region, x[1].region, bias], &[y.region], &params, groups, (m * k * n) as u64)
+    }
 }
 
 impl Operator for Dense {
@@ -51,6 +75,33 @@ impl Operator for Dense {
         if let Prepared::Matrix(w) = &*cx.prepared {
             cpu::gemm(m, x[0].data, w, y, Epilogue { bias, residual: None, clamp: self.clamp.map(Clamp::bounds) });
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
+        let parts = cx.parts(&x[1])?;
+        let clamp = self.clamp.map(Clamp::bounds);
+        if m < MATRIX_ROWS && parts.len() == 1 {
+            return self.encode_rows(cx, x, y);
+        }
+        // A matrix that is larger than a binding is summed up part by part.
+        for (index, &(first, w)) in parts.iter().enumerate() {
+            let last = index + 1 == parts.len();
+            let rows = w.len / n;
+            let gemm = Gemm {
+                x_stride: k,
+                x_first: first,
+                bias: self.bias && last,
+                accumulate: index > 0,
+                clamp: clamp.filter(|_| last),
+                ..Gemm::dense(m, rows, n)
+            };
+            let bias = x.get(2).filter(|_| gemm.bias).map(|b| b.region);
+            let inputs: Vec<_> = [x[0].region, w].into_iter().chain(bias).collect();
+            let macs = (m * rows * n) as u64;
+            cx.dispatch(&gemm.kernel(), &inputs, &[y.region], &gemm.params(), gemm.workgroups(), macs)?;
+        }
+        Ok(())
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

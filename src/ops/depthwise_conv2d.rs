@@ -7,10 +7,12 @@ use super::Case;
 use super::attributes::expect_f32;
 #[cfg(any(test, feature = "conformance"))]
 use super::conv2d::for_each_tap;
-use super::{Clamp, CpuContext, Layout, Operator, SumLike, View, Window, split_nhwc};
+use super::conv2d::gpu_window;
+use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::{self, ConvShape, Epilogue};
+use crate::kernels::wgsl;
 use crate::tensor::{Shape, TensorType};
 
 /// Cross-correlation of each channel with its own filter: `y[n,i,j,c] = b[c] + Σ x[n, i·s + p·d − pad, …, c] · w[p,q,c]`
@@ -61,6 +63,20 @@ impl Operator for DepthwiseConv2d {
         let bias = self.bias.then(|| x[2].data);
         let epilogue = Epilogue { bias, residual: None, clamp: self.clamp.map(Clamp::bounds) };
         cpu::depthwise(&s, x[0].data, x[1].data, y, epilogue, cx.scratch);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let s = known(conv_shape(&self.window, split_nhwc(x[0].shape), x[1].shape));
+        let (kernel, params, groups) = wgsl::depthwise(&wgsl::Depthwise {
+            n: s.n,
+            c: s.c,
+            window: gpu_window(&s),
+            bias: self.bias,
+            clamp: self.clamp.map(Clamp::bounds),
+        });
+        let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
+        let macs = (y.shape.len() * s.kh * s.kw) as u64;
+        cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, macs)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::reshape::encode_copy;
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::tensor::TensorType;
@@ -29,6 +30,10 @@ impl Operator for Dropout {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         y.copy_from_slice(x[0].data);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        encode_copy(cx, x[0], y)
     }
 
     fn backward(&self, _: &mut Graph, _: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

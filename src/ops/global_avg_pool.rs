@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{BroadcastLike, CpuContext, Layout, Operator, Scale, View, split_nhwc};
+use super::{BroadcastLike, CpuContext, GpuContext, GpuView, Layout, Operator, Scale, View, split_nhwc};
 use crate::error::{OpError, Result};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu;
+use crate::kernels::wgsl::Kernel;
 use crate::tensor::TensorType;
 
 /// Mean over height and width, which stay as dimensions of 1 (ONNX operator spec, GlobalAveragePool).
@@ -31,6 +32,14 @@ impl Operator for GlobalAvgPool {
         debug_assert_eq!(self.layout, Layout::Nhwc, "kernels read NHWC");
         let [n, h, w, c] = split_nhwc(x[0].shape);
         cpu::global_avg_pool(n, h * w, c, x[0].data, y);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let [n, h, w, c] = split_nhwc(x[0].shape);
+        let (kind, channels) =
+            if c.is_multiple_of(4) { ("alias T = vec4<f32>;", c / 4) } else { ("alias T = f32;", c) };
+        let kernel = Kernel::new([kind, include_str!("global_avg_pool.wgsl")].concat());
+        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], n * channels, &[channels as u32, (h * w) as u32])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

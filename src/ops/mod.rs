@@ -7,6 +7,7 @@ mod attributes;
 #[cfg(any(test, feature = "conformance"))]
 pub mod cases;
 mod context;
+mod gpu_context;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ pub use attributes::{Clamp, Layout, Window, split_nhwc};
 #[cfg(any(test, feature = "conformance"))]
 pub use cases::{Case, CaseInput};
 pub use context::{CpuContext, Prepared, View};
+pub use gpu_context::{GpuContext, GpuLimits, GpuView};
 
 /// What every op has to say for itself.
 pub trait Operator {
@@ -44,6 +46,18 @@ pub trait Operator {
 
     /// Updates the first [`Operator::UPDATES`] inputs in place; `x` holds the others.
     fn update_cpu(&self, _state: &mut [&mut [f32]], _x: &[View<'_>]) {}
+
+    /// Appends the dispatches that compute `y` from `x`; an updater works on its first inputs in place and has no `y` of its own.
+    /// Shapes are those `infer` accepted, none of them empty.
+    ///
+    /// # Errors
+    /// `no-gpu` where there is no kernel; `over-budget` where a value is too large for the device.
+    fn encode_gpu(&self, cx: &mut GpuContext, _x: &[GpuView<'_>], _y: GpuView<'_>) -> Result<()>
+    where
+        Self: Sized,
+    {
+        Err(cx.no_kernel::<Self>())
+    }
 
     /// Appends vertices that compute the gradient of each input from that of the value (`dy`). `None`: not differentiable in that input.
     fn backward(&self, g: &mut Graph, v: VertexId, _dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -108,6 +122,10 @@ macro_rules! ops {
             /// See [`Operator::update_cpu`].
             pub fn update_cpu(&self, state: &mut [&mut [f32]], x: &[View<'_>]) {
                 match self { $($(Self::$op(op) => op.update_cpu(state, x),)+)+ }
+            }
+            /// See [`Operator::encode_gpu`].
+            pub fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+                match self { $($(Self::$op(op) => op.encode_gpu(cx, x, y),)+)+ }
             }
             /// See [`Operator::backward`].
             pub fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

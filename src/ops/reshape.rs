@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
+use crate::kernels::wgsl;
 use crate::tensor::{Shape, TensorType};
 
 /// One dimension of a [`Reshape`].
@@ -63,6 +64,10 @@ impl Operator for Reshape {
         y.copy_from_slice(x[0].data);
     }
 
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        encode_copy(cx, x[0], y)
+    }
+
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
         reshape_back(g, v, dy).map(|dx| vec![Some(dx)])
     }
@@ -85,6 +90,12 @@ impl Operator for Reshape {
         let shape = self.shape(&Shape::from(x[0].shape())).unwrap_or_else(|e| panic!("inferred shapes fit: {}", e.0));
         reshaped(&x[0], &shape)
     }
+}
+
+/// Dispatches a copy of the elements, for values that do not share memory with their input.
+pub(super) fn encode_copy(cx: &mut GpuContext, x: GpuView<'_>, y: GpuView<'_>) -> Result<()> {
+    let kernel = wgsl::unary("fn f(x: vec4<f32>) -> vec4<f32> { return x; }");
+    cx.dispatch_each(&kernel, &[x.region], &[y.region], y.shape.len().div_ceil(4), &[])
 }
 
 /// `dy` under the shape of the only input of `v`.
@@ -113,6 +124,10 @@ impl Operator for ReshapeLike {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         y.copy_from_slice(x[0].data);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        encode_copy(cx, x[0], y)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

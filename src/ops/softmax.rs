@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 use super::transpose::transpose_matrix;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu;
+use crate::kernels::wgsl::Kernel;
 use crate::tensor::{Shape, TensorType};
 
 /// `e^xᵢ / Σⱼ e^xⱼ` along one dimension (ONNX operator spec, Softmax-13).
@@ -48,6 +49,15 @@ impl Operator for Softmax {
         }
         cx.scratch.give(rows);
         cx.scratch.give(result);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let [outer, along, inner] = split(x[0].shape, self.axis);
+        let rows = outer * inner;
+        let params = [rows as u32, along as u32, inner as u32];
+        // A workgroup a row.
+        let kernel = Kernel::new(include_str!("softmax.wgsl"));
+        cx.dispatch(&kernel, &[x[0].region], &[y.region], &params, rows as u64, 0)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

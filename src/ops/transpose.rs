@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
+use crate::kernels::wgsl;
 use crate::tensor::{Shape, TensorType};
 
 /// The dimensions in another order: dimension `i` of the value is `perm[i]` of `x` (ONNX operator spec, Transpose).
@@ -90,6 +91,13 @@ impl Operator for Transpose {
             let run = x[0].data[start..].iter().step_by(stride(last));
             y.iter_mut().zip(run).for_each(|(y, x)| *y = *x);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let stride = |d: usize| x[0].shape[d + 1..].iter().product();
+        let dims: Vec<_> = self.perm.iter().map(|&d| (x[0].shape[d], stride(d))).collect();
+        let (kernel, words) = wgsl::gather(&dims, 0).ok_or_else(|| cx.no_kernel::<Self>())?;
+        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &words)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -1,0 +1,67 @@
+//! Loops over all elements of a value; the op brings the function.
+
+use super::Kernel;
+use crate::tensor::Shape;
+
+/// `y = f(x)`: `f` is WGSL of `fn f(x: vec4<f32>) -> vec4<f32>`.
+pub(crate) fn unary(f: &str) -> Kernel {
+    Kernel::new([include_str!("unary.wgsl"), f].concat())
+}
+
+/// `y = f(a, b)` on equal shapes: `f` is WGSL of `fn f(a: vec4<f32>, b: vec4<f32>) -> vec4<f32>`.
+pub(crate) fn binary(f: &str) -> Kernel {
+    Kernel::new([include_str!("binary.wgsl"), f].concat())
+}
+
+/// Dimensions that the strided shaders take.
+const RANK: usize = 6;
+
+/// `y = f(a, b)` with `a` and `b` broadcast to the shape of `y`, and the words of its `Params` after `count`. `None`: more than
+/// six dimensions that cannot be joined.
+pub(crate) fn broadcast(f: &str, a: &Shape, b: &Shape, y: &Shape) -> Option<(Kernel, Vec<u32>)> {
+    let (a, b) = (broadcast_strides(a, y), broadcast_strides(b, y));
+    let dims = (0..y.rank()).map(|d| [y[d], a[d], b[d]]).collect();
+    let words = dim_words(&joined(dims))?;
+    Some((Kernel::new([include_str!("broadcast.wgsl"), f].concat()), words))
+}
+
+/// `y[i…] = x[offset + Σ i·stride]`, from (extent, stride in `x`) of each dimension of `y`, and the words of its `Params` after
+/// `count`. `None`: more than six dimensions that cannot be joined.
+pub(crate) fn gather(dims: &[(usize, usize)], offset: usize) -> Option<(Kernel, Vec<u32>)> {
+    let dims = dims.iter().map(|&(extent, stride)| [extent, stride, 0]).collect();
+    let mut words = dim_words(&joined(dims))?;
+    words.push(offset as u32);
+    Some((Kernel::new(include_str!("gather.wgsl")), words))
+}
+
+/// Stride of each dimension of `y` in `x`, 0 where `x` is repeated.
+fn broadcast_strides(x: &Shape, y: &Shape) -> Vec<usize> {
+    let mut strides = vec![0; y.rank()];
+    let mut stride = 1;
+    for (extent, to) in x.iter().zip(&mut strides[y.rank() - x.rank()..]).rev() {
+        *to = if *extent == 1 { 0 } else { stride };
+        stride *= extent;
+    }
+    strides
+}
+
+/// Neighbours that are walked as one dimension are one; extents of 1 vanish.
+fn joined(dims: Vec<[usize; 3]>) -> Vec<[usize; 3]> {
+    let mut all: Vec<[usize; 3]> = Vec::new();
+    for [extent, a, b] in dims.into_iter().filter(|d| d[0] != 1) {
+        match all.last_mut() {
+            Some(outer) if outer[1] == extent * a && outer[2] == extent * b => *outer = [outer[0] * extent, a, b],
+            _ => all.push([extent, a, b]),
+        }
+    }
+    all
+}
+
+/// `rank` and `dims` of the strided shaders, the last dimension first.
+fn dim_words(dims: &[[usize; 3]]) -> Option<Vec<u32>> {
+    (dims.len() <= RANK).then_some(())?;
+    let mut words = vec![dims.len() as u32];
+    let padded = dims.iter().rev().copied().chain(std::iter::repeat([1, 0, 0])).take(RANK);
+    words.extend(padded.flat_map(|[extent, a, b]| [extent as u32, a as u32, b as u32, 0]));
+    Some(words)
+}

@@ -1,0 +1,311 @@
+//! Products of matrices in register tiles: dense layers, and convolutions as implicit GEMM.
+//!
+//! Each invocation keeps a tile of `rows × 4·columns` sums in registers. The text is written out for the tile, since loops over
+//! private arrays are up to three times slower and arrays sized by overrides are rejected.
+
+use std::fmt::Write;
+
+use super::{Kernel, WORKGROUP};
+
+/// Sums of one invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tile {
+    /// Rows of the result.
+    pub(crate) rows: u32,
+    /// Groups of four columns.
+    pub(crate) columns: u32,
+}
+
+/// Invocations that fill a mid-range GPU; below this, smaller tiles are better than idle cores.
+const FILLS: u64 = 16_384;
+
+impl Tile {
+    /// 4×8, or 4×4 where that leaves too few invocations.
+    pub(crate) fn choose(rows: u64, columns: u64) -> Self {
+        let invocations = rows.div_ceil(4) * columns.div_ceil(8);
+        Self { rows: 4, columns: if columns > 4 && invocations >= FILLS { 2 } else { 1 } }
+    }
+}
+
+/// A window that slides over the rows of the left matrix, which is an image batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WindowSizes {
+    pub(crate) h: usize,
+    pub(crate) w: usize,
+    pub(crate) oh: usize,
+    pub(crate) ow: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) dilation: [usize; 2],
+    /// Top and left.
+    pub(crate) padding: [usize; 2],
+}
+
+/// `y = clamp(x·w + b + r)`: `x` of `rows × groups·k`, `w` of `taps·k × groups·n`, `y` of `rows × groups·n`; without a window there
+/// is one tap. Bindings: `x`, `w`, `b` if `bias`, `r` if `residual`, `y`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Gemm {
+    pub(crate) rows: usize,
+    /// Columns of `x` that a group sees.
+    pub(crate) k: usize,
+    /// Columns of `y` in a group.
+    pub(crate) n: usize,
+    pub(crate) groups: usize,
+    /// Columns of `x` in memory, and the first that is read.
+    pub(crate) x_stride: usize,
+    pub(crate) x_first: usize,
+    pub(crate) window: Option<WindowSizes>,
+    pub(crate) bias: bool,
+    pub(crate) residual: bool,
+    /// Adds to what `y` holds.
+    pub(crate) accumulate: bool,
+    pub(crate) clamp: Option<(f32, f32)>,
+    pub(crate) tile: Tile,
+}
+
+impl Gemm {
+    /// A plain product; fields that differ are set by the caller.
+    pub(crate) fn dense(rows: usize, k: usize, n: usize) -> Self {
+        let tile = Tile::choose(rows as u64, n as u64);
+        let (groups, x_stride, x_first, window) = (1, k, 0, None);
+        let (bias, residual, accumulate, clamp) = (false, false, false, None);
+        Self { rows, k, n, groups, x_stride, x_first, window, bias, residual, accumulate, clamp, tile }
+    }
+
+    /// Whether `x` can be read four columns at a time.
+    fn wide_x(&self) -> bool {
+        self.k.is_multiple_of(4) && self.x_stride.is_multiple_of(4) && self.x_first.is_multiple_of(4)
+    }
+
+    /// Whether columns of `w`, `b`, `r` and `y` can be read four at a time.
+    fn wide_y(&self) -> bool {
+        self.n.is_multiple_of(4)
+    }
+
+    /// Workgroups of [`WORKGROUP`] invocations.
+    pub(crate) fn workgroups(&self) -> u64 {
+        self.tiles().div_ceil(u64::from(WORKGROUP))
+    }
+
+    fn column_tiles(&self) -> u64 {
+        (self.n as u64).div_ceil(4 * u64::from(self.tile.columns))
+    }
+
+    fn tiles(&self) -> u64 {
+        (self.rows as u64).div_ceil(u64::from(self.tile.rows)) * self.column_tiles() * self.groups as u64
+    }
+
+    /// Words of `Params` after `first` and `width`.
+    pub(crate) fn params(&self) -> Vec<u32> {
+        let unit = if self.wide_x() { 4 } else { 1 };
+        let mut words = vec![
+            self.tiles() as u32,
+            self.column_tiles() as u32,
+            self.rows as u32,
+            (self.k / unit) as u32,
+            self.n as u32,
+            self.groups as u32,
+            (self.x_stride / unit) as u32,
+            (self.x_first / unit) as u32,
+        ];
+        if let Some(s) = &self.window {
+            let sizes = [s.h, s.w, s.oh, s.ow];
+            let all = sizes.into_iter().chain(s.kernel).chain(s.stride).chain(s.dilation).chain(s.padding);
+            words.extend(all.map(|v| v as u32));
+        }
+        words
+    }
+
+    /// The shader.
+    pub(crate) fn kernel(&self) -> Kernel {
+        let kernel = Kernel::new(self.text());
+        match self.clamp {
+            Some(bounds) => kernel.with_bounds(bounds),
+            None => kernel,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text).unwrap_or_else(|_| unreachable!("writing to a string does not fail"));
+        text
+    }
+
+    fn write(&self, t: &mut String) -> std::fmt::Result {
+        self.write_bindings(t)?;
+        let Tile { rows, columns } = self.tile;
+        writeln!(t, "@compute @workgroup_size(WG)")?;
+        writeln!(t, "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{")?;
+        writeln!(t, "let i = (p.first + wid.y * p.width + wid.x) * WG + lid;")?;
+        writeln!(t, "if (i >= p.tiles) {{ return; }}")?;
+        writeln!(t, "let column_tile = i % p.column_tiles;")?;
+        writeln!(t, "let group = (i / p.column_tiles) % p.groups;")?;
+        writeln!(t, "let row = i / (p.column_tiles * p.groups) * {rows}u;")?;
+        writeln!(t, "let last_column = (p.n - 1u) / 4u;")?;
+        for c in 0..columns {
+            writeln!(t, "let c{c} = column_tile * {columns}u + {c}u;")?;
+            // Columns beyond the last are computed from the last and not written.
+            writeln!(t, "let l{c} = min(c{c}, last_column);")?;
+        }
+        for r in 0..rows {
+            writeln!(t, "let r{r} = min(row + {r}u, p.rows - 1u);")?;
+            for c in 0..columns {
+                writeln!(t, "var s{r}_{c} = vec4<f32>();")?;
+            }
+        }
+        if self.window.is_some() { self.write_taps(t)? } else { self.write_rows(t)? }
+        self.write_results(t)?;
+        writeln!(t, "}}")
+    }
+
+    fn write_bindings(&self, t: &mut String) -> std::fmt::Result {
+        let kind = |wide: bool| if wide { "vec4<f32>" } else { "f32" };
+        let (x, y) = (kind(self.wide_x()), kind(self.wide_y()));
+        writeln!(t, "struct Params {{ first: u32, width: u32, tiles: u32, column_tiles: u32, rows: u32, k: u32, n: u32,")?;
+        writeln!(t, "groups: u32, x_stride: u32, x_first: u32,")?;
+        if self.window.is_some() {
+            writeln!(t, "h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_h: u32, stride_w: u32,")?;
+            writeln!(t, "dilation_h: u32, dilation_w: u32, top: u32, left: u32,")?;
+        }
+        writeln!(t, "}}")?;
+        let mut binding = 0..;
+        let mut declare = |t: &mut String, access: &str, name: &str, kind: &str| {
+            let index = binding.next().unwrap_or(0);
+            writeln!(t, "@group(0) @binding({index}) var<storage, {access}> {name}: array<{kind}>;")
+        };
+        declare(t, "read", "x", x)?;
+        declare(t, "read", "w", y)?;
+        if self.bias {
+            declare(t, "read", "b", y)?;
+        }
+        if self.residual {
+            declare(t, "read", "r", y)?;
+        }
+        declare(t, "read_write", "y", y)?;
+        let index = 3 + u32::from(self.bias) + u32::from(self.residual);
+        writeln!(t, "@group(0) @binding({index}) var<uniform> p: Params;")?;
+        writeln!(t, "override WG: u32;")?;
+        if self.clamp.is_some() {
+            writeln!(t, "override LOW: f32;\noverride HIGH: f32;")?;
+        }
+        self.write_loader(t, "w")?;
+        if self.bias {
+            self.write_loader(t, "b")?;
+        }
+        if self.residual {
+            self.write_loader(t, "r")?;
+        }
+        if self.accumulate { self.write_loader(t, "y") } else { Ok(()) }
+    }
+
+    /// `load_w(row, group, column)`: four columns of a matrix with the columns of `y`.
+    fn write_loader(&self, t: &mut String, name: &str) -> std::fmt::Result {
+        writeln!(t, "fn load_{name}(row: u32, group: u32, column: u32) -> vec4<f32> {{")?;
+        if self.wide_y() {
+            writeln!(t, "return {name}[(row * p.groups + group) * (p.n / 4u) + column];")?;
+        } else {
+            writeln!(t, "let at = (row * p.groups + group) * p.n + column * 4u;")?;
+            writeln!(t, "let left = p.n - 1u - column * 4u;")?;
+            writeln!(t, "return vec4<f32>({name}[at], {name}[at + min(1u, left)],")?;
+            writeln!(t, "{name}[at + min(2u, left)], {name}[at + min(3u, left)]);")?;
+        }
+        writeln!(t, "}}")
+    }
+
+    fn write_rows(&self, t: &mut String) -> std::fmt::Result {
+        for r in 0..self.tile.rows {
+            writeln!(t, "let x{r} = r{r} * p.x_stride + p.x_first + group * p.k;")?;
+        }
+        writeln!(t, "let w_row = 0u;")?;
+        self.write_loop(t)
+    }
+
+    fn write_taps(&self, t: &mut String) -> std::fmt::Result {
+        for r in 0..self.tile.rows {
+            writeln!(t, "let j{r} = (r{r} % p.ow) * p.stride_w - p.left;")?;
+            writeln!(t, "let i{r} = (r{r} / p.ow % p.oh) * p.stride_h - p.top;")?;
+            writeln!(t, "let n{r} = r{r} / (p.ow * p.oh) * p.h;")?;
+        }
+        writeln!(t, "for (var tap_h = 0u; tap_h < p.kh; tap_h++) {{")?;
+        writeln!(t, "for (var tap_w = 0u; tap_w < p.kw; tap_w++) {{")?;
+        for r in 0..self.tile.rows {
+            // Positions left of or above the image wrap around to large numbers.
+            writeln!(t, "let h{r} = i{r} + tap_h * p.dilation_h;")?;
+            writeln!(t, "let w{r} = j{r} + tap_w * p.dilation_w;")?;
+            writeln!(t, "let inside{r} = h{r} < p.h && w{r} < p.w;")?;
+            writeln!(t, "let x{r} = select(0u, (n{r} + h{r}) * p.w + w{r}, inside{r}) * p.x_stride + group * p.k;")?;
+        }
+        writeln!(t, "let w_row = (tap_h * p.kw + tap_w) * p.k{};", if self.wide_x() { " * 4u" } else { "" })?;
+        self.write_loop(t)?;
+        writeln!(t, "}}\n}}")
+    }
+
+    /// The loop over the columns of `x`, from `x0`, `x1`… on.
+    fn write_loop(&self, t: &mut String) -> std::fmt::Result {
+        let Tile { rows, columns } = self.tile;
+        let (zero, lanes): (&str, &[&str]) =
+            if self.wide_x() { ("vec4<f32>()", &[".x", ".y", ".z", ".w"]) } else { ("0.0", &[""]) };
+        writeln!(t, "for (var k = 0u; k < p.k; k++) {{")?;
+        for r in 0..rows {
+            let value = format!("x[x{r} + k]");
+            let value = if self.window.is_some() { format!("select({zero}, {value}, inside{r})") } else { value };
+            writeln!(t, "let a{r} = {value};")?;
+        }
+        for (lane, part) in lanes.iter().enumerate() {
+            for c in 0..columns {
+                writeln!(t, "let b{lane}_{c} = load_w(w_row + k * {}u + {lane}u, group, l{c});", lanes.len())?;
+            }
+            for r in 0..rows {
+                for c in 0..columns {
+                    writeln!(t, "s{r}_{c} = fma(vec4<f32>(a{r}{part}), b{lane}_{c}, s{r}_{c});")?;
+                }
+            }
+        }
+        writeln!(t, "}}")
+    }
+
+    fn write_results(&self, t: &mut String) -> std::fmt::Result {
+        let Tile { rows, columns } = self.tile;
+        for c in (0..columns).filter(|_| self.bias) {
+            writeln!(t, "let bias{c} = load_b(0u, group, l{c});")?;
+        }
+        for r in 0..rows {
+            writeln!(t, "if (row + {r}u < p.rows) {{")?;
+            for c in 0..columns {
+                writeln!(t, "if (c{c} <= last_column) {{")?;
+                writeln!(t, "var v = s{r}_{c};")?;
+                if self.accumulate {
+                    writeln!(t, "v += load_y(r{r}, group, c{c});")?;
+                }
+                if self.bias {
+                    writeln!(t, "v += bias{c};")?;
+                }
+                if self.residual {
+                    writeln!(t, "v += load_r(r{r}, group, c{c});")?;
+                }
+                if self.clamp.is_some() {
+                    // Unlike `clamp`, comparisons leave NaN as it is.
+                    writeln!(t, "v = select(v, vec4<f32>(LOW), v < vec4<f32>(LOW));")?;
+                    writeln!(t, "v = select(v, vec4<f32>(HIGH), v > vec4<f32>(HIGH));")?;
+                }
+                self.write_store(t, r, c)?;
+                writeln!(t, "}}")?;
+            }
+            writeln!(t, "}}")?;
+        }
+        Ok(())
+    }
+
+    fn write_store(&self, t: &mut String, r: u32, c: u32) -> std::fmt::Result {
+        if self.wide_y() {
+            return writeln!(t, "y[(r{r} * p.groups + group) * (p.n / 4u) + c{c}] = v;");
+        }
+        writeln!(t, "let at = (r{r} * p.groups + group) * p.n + c{c} * 4u;")?;
+        writeln!(t, "let left = p.n - 1u - c{c} * 4u;")?;
+        writeln!(t, "y[at] = v.x;")?;
+        for (lane, part) in [(1, "y"), (2, "z"), (3, "w")] {
+            writeln!(t, "if (left >= {lane}u) {{ y[at + {lane}u] = v.{part}; }}")?;
+        }
+        Ok(())
+    }
+}

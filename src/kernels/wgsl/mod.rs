@@ -1,0 +1,93 @@
+//! Shaders as text, and a dispatch as plain data. Nothing here knows a device: `backend/gpu` makes pipelines and bind groups of
+//! it, and tests read it.
+//!
+//! Conventions of every kernel: entry `main`; bindings of group 0 are the inputs in the op's order, then the output, then
+//! `var<uniform> p: Params`; `override WG` is the number of invocations a workgroup; the first two words of `Params` are
+//! `first` and `width`, so that the index of a workgroup is `p.first + wid.y * p.width + wid.x` however the grid is cut.
+
+mod depthwise;
+mod elementwise;
+mod gemm;
+
+use std::borrow::Cow;
+
+pub(crate) use depthwise::{Depthwise, depthwise};
+pub(crate) use elementwise::{binary, broadcast, gather, unary};
+pub(crate) use gemm::{Gemm, WindowSizes};
+
+/// Invocations a workgroup of all kernels without shared memory.
+pub(crate) const WORKGROUP: u32 = 64;
+
+/// A shader with its override constants: what decides a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kernel {
+    /// WGSL.
+    pub text: Cow<'static, str>,
+    /// Override constants; they have to be finite.
+    pub constants: Vec<(&'static str, f64)>,
+}
+
+impl Kernel {
+    /// A kernel with `WG` set to [`WORKGROUP`].
+    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { text: text.into(), constants: vec![("WG", f64::from(WORKGROUP))] }
+    }
+
+    /// Sets an override constant.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: f64) -> Self {
+        self.constants.retain(|(n, _)| *n != name);
+        self.constants.push((name, value));
+        self
+    }
+
+    /// Sets `LOW` and `HIGH`; infinite bounds become the largest floats, as overrides have to be finite.
+    #[must_use]
+    pub fn with_bounds(self, (low, high): (f32, f32)) -> Self {
+        self.with("LOW", f64::from(low.max(f32::MIN))).with("HIGH", f64::from(high.min(f32::MAX)))
+    }
+}
+
+/// What holds a value on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A slot of the plan.
+    Slot(usize),
+    /// A constant of the plan.
+    Constant(usize),
+    /// Working memory of the step alone.
+    Scratch,
+}
+
+/// Consecutive elements of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// What holds them.
+    pub place: Place,
+    /// The first element.
+    pub first: usize,
+    /// How many.
+    pub len: usize,
+}
+
+/// A region as a shader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    /// The elements.
+    pub region: Region,
+    /// Whether the shader writes them.
+    pub written: bool,
+}
+
+/// Workgroups that run one kernel on some bindings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch {
+    /// What runs.
+    pub kernel: Kernel,
+    /// In the order of the shader's bindings.
+    pub bindings: Vec<Binding>,
+    /// Words of the uniform `Params`, `first` and `width` among them.
+    pub params: Vec<u32>,
+    /// Workgroups in x and y.
+    pub grid: [u32; 2],
+}

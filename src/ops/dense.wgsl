@@ -1,0 +1,48 @@
+// y = clamp(x·w + b) for a few rows: a workgroup computes COLUMNS units of columns of one row, and its invocations share k.
+// A unit T is a column, or four of them.
+struct Params { first: u32, width: u32, rows: u32, k: u32, columns: u32, tiles: u32 }
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> w: array<T>;
+// Without a bias, something is bound here that is not read.
+@group(0) @binding(2) var<storage, read> b: array<T>;
+@group(0) @binding(3) var<storage, read_write> y: array<T>;
+@group(0) @binding(4) var<uniform> p: Params;
+
+override WG: u32;
+override COLUMNS: u32;
+override BIAS: bool;
+override LOW: f32;
+override HIGH: f32;
+
+var<workgroup> parts: array<T, WG>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let i = p.first + wid.y * p.width + wid.x;
+    let column = i % p.tiles * COLUMNS + lid % COLUMNS;
+    // Rows and columns beyond the last do the last one's work over again, so that all invocations meet at the barriers.
+    let row = min(i / p.tiles, p.rows - 1u);
+    let at = min(column, p.columns - 1u);
+    let slices = WG / COLUMNS;
+    var sum = T();
+    for (var k = lid / COLUMNS; k < p.k; k += slices) {
+        sum = fma(T(x[row * p.k + k]), w[k * p.columns + at], sum);
+    }
+    parts[lid] = sum;
+    for (var half = slices / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (lid < half * COLUMNS) {
+            parts[lid] += parts[lid + half * COLUMNS];
+        }
+    }
+    if (lid < COLUMNS && column < p.columns) {
+        var v = parts[lid];
+        if (BIAS) {
+            v += b[column];
+        }
+        // Unlike `clamp`, comparisons leave NaN as it is.
+        v = select(v, T(LOW), v < T(LOW));
+        y[row * p.columns + column] = select(v, T(HIGH), v > T(HIGH));
+    }
+}

@@ -1,0 +1,173 @@
+//! What an op's GPU encoding gets to work with: a list it appends dispatches to. Plain data, so that it can be read in tests and
+//! knows no device.
+
+use super::Operator;
+use crate::error::{Error, Result};
+use crate::kernels::wgsl::{Binding, Dispatch, Kernel, Place, Region, WORKGROUP};
+use crate::tensor::Shape;
+
+/// A value on the device, as an op sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct GpuView<'a> {
+    /// Extent of each dimension.
+    pub shape: &'a Shape,
+    /// Where its elements lie, row-major.
+    pub region: Region,
+}
+
+/// What a device allows; the default is what every WebGPU device has (WebGPU specification, "Limits").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GpuLimits {
+    /// Bytes of a storage binding.
+    pub binding_bytes: u64,
+    /// Bytes of a buffer.
+    pub buffer_bytes: u64,
+    /// Alignment of a binding's offset, in bytes.
+    pub alignment: u64,
+    /// Storage buffers a shader may have.
+    pub storage_buffers: u32,
+    /// Workgroups in one dimension of a dispatch.
+    pub groups_per_dimension: u32,
+    /// Bytes of shared memory of a workgroup.
+    pub shared_bytes: u32,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
+}
+
+impl Default for GpuLimits {
+    fn default() -> Self {
+        Self {
+            binding_bytes: 128 << 20,
+            buffer_bytes: 256 << 20,
+            alignment: 256,
+            storage_buffers: 8,
+            groups_per_dimension: 65_535,
+            shared_bytes: 16 << 10,
+            invocations: 256,
+        }
+    }
+}
+
+impl GpuLimits {
+    /// How many rows (of the first dimension) of a value fit a binding, so that each part starts aligned; all of them for most.
+    ///
+    /// # Errors
+    /// `over-budget` where even the fewest rows that keep the alignment do not fit.
+    pub fn rows_per_binding(&self, shape: &Shape) -> Result<usize> {
+        let (rows, bytes) = (shape.first().copied().unwrap_or(1).max(1), shape.len() as u64 * 4);
+        if bytes <= self.binding_bytes {
+            return Ok(rows);
+        }
+        let row_bytes = bytes / rows as u64;
+        let step = (1..=self.alignment).find(|s| (s * row_bytes).is_multiple_of(self.alignment)).unwrap_or(1);
+        match self.binding_bytes / row_bytes / step * step {
+            0 => Err(Error::OverBudget { needed: step * row_bytes, budget: self.binding_bytes }),
+            fitting => Ok(fitting as usize),
+        }
+    }
+}
+
+/// Multiply-accumulates of one dispatch: 8 ms of a weak GPU at a fifth of 1 TFLOP/s, so that no dispatch keeps a page waiting.
+const MACS_PER_DISPATCH: u64 = 800_000_000;
+
+/// Collects the dispatches of one step.
+#[derive(Debug, Clone)]
+pub struct GpuContext {
+    limits: GpuLimits,
+    vertex: String,
+    dispatches: Vec<Dispatch>,
+    scratch: usize,
+}
+
+impl GpuContext {
+    /// An empty list for the vertex that errors name.
+    pub fn new(limits: GpuLimits, vertex: &str) -> Self {
+        Self { limits, vertex: vertex.to_owned(), dispatches: Vec::new(), scratch: 0 }
+    }
+
+    /// What the device allows.
+    pub fn limits(&self) -> &GpuLimits {
+        &self.limits
+    }
+
+    /// The error of an op that has no kernel for its attributes or shapes.
+    pub fn no_kernel<O: Operator>(&self) -> Error {
+        Error::NoKernel { vertex: self.vertex.clone(), op: O::NAME }
+    }
+
+    /// Working memory for this step alone; its content is undefined before it is written.
+    pub fn scratch(&mut self, len: usize) -> Region {
+        let first = self.scratch;
+        let step = self.limits.alignment as usize / 4;
+        self.scratch += len.div_ceil(step) * step;
+        Region { place: Place::Scratch, first, len }
+    }
+
+    /// Parts of a value that each fit a binding: the first row of each part, and its region.
+    pub fn parts(&self, x: &GpuView<'_>) -> Result<Vec<(usize, Region)>> {
+        let rows = x.shape.first().copied().unwrap_or(1).max(1);
+        let (step, row) = (self.limits.rows_per_binding(x.shape)?, x.region.len / rows);
+        let part = |first: usize| {
+            let len = step.min(rows - first) * row;
+            (first, Region { first: x.region.first + first * row, len, ..x.region })
+        };
+        Ok((0..rows).step_by(step).map(part).collect())
+    }
+
+    /// Runs `kernel` on `x` (read) and `y` (written), in the order of the shader's bindings. `params` are the words after `first`
+    /// and `width`. `groups` workgroups are cut into grids that a device takes, and into dispatches that do not last long.
+    ///
+    /// # Errors
+    /// `over-budget` where a binding is larger than the device allows.
+    pub fn dispatch(
+        &mut self,
+        kernel: &Kernel,
+        x: &[Region],
+        y: &[Region],
+        params: &[u32],
+        groups: u64,
+        macs: u64,
+    ) -> Result<()> {
+        let read = x.iter().map(|&region| Binding { region, written: false });
+        let written = y.iter().map(|&region| Binding { region, written: true });
+        let bindings: Vec<Binding> = read.chain(written).collect();
+        if let Some(large) = bindings.iter().map(|b| b.region.len as u64 * 4).find(|b| *b > self.limits.binding_bytes) {
+            return Err(Error::OverBudget { needed: large, budget: self.limits.binding_bytes });
+        }
+        if bindings.len() > self.limits.storage_buffers as usize || groups == 0 {
+            let reason = format!("a dispatch of {groups} workgroups with {} bindings", bindings.len());
+            return Err(Error::Internal { vertex: Some(self.vertex.clone()), reason });
+        }
+        let side = u64::from(self.limits.groups_per_dimension);
+        let slices = macs.div_ceil(MACS_PER_DISPATCH).max(groups.div_ceil(side * side)).clamp(1, groups);
+        let slice = groups.div_ceil(slices);
+        for first in (0..groups).step_by(slice as usize) {
+            let count = slice.min(groups - first);
+            // Rounded up to full rows of the grid: kernels skip indices beyond their count.
+            let rows = count.div_ceil(side);
+            let width = count.div_ceil(rows);
+            let words = [first as u32, width as u32].into_iter().chain(params.iter().copied()).collect();
+            let grid = [width as u32, rows as u32];
+            self.dispatches.push(Dispatch { kernel: kernel.clone(), bindings: bindings.clone(), params: words, grid });
+        }
+        Ok(())
+    }
+
+    /// [`GpuContext::dispatch`] of one invocation for each of `count` results; `count` is the first of `params`.
+    pub fn dispatch_each(
+        &mut self,
+        kernel: &Kernel,
+        x: &[Region],
+        y: &[Region],
+        count: usize,
+        params: &[u32],
+    ) -> Result<()> {
+        let words: Vec<u32> = [count as u32].into_iter().chain(params.iter().copied()).collect();
+        self.dispatch(kernel, x, y, &words, (count as u64).div_ceil(u64::from(WORKGROUP)), 0)
+    }
+
+    /// The dispatches in order, and the elements of working memory they need.
+    pub fn finish(self) -> (Vec<Dispatch>, usize) {
+        (self.dispatches, self.scratch)
+    }
+}
