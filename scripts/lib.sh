@@ -78,4 +78,18 @@ need_chrome() {
     export CHROME_BIN
 }
 
+# For GPU tests: the Vulkan driver that runs shaders on the CPU, which comes with Chromium. A driver that is named already stays.
+need_vulkan() {
+    local folder found=''
+    if [[ -n ${VK_ICD_FILENAMES:-} ]]; then return; fi
+    for folder in "$(dirname "$(readlink -f "$(find_chrome)")")" /usr/lib/chromium /opt/google/chrome; do
+        if [[ -f $folder/vk_swiftshader_icd.json ]]; then
+            found=$folder/vk_swiftshader_icd.json
+            break
+        fi
+    done
+    [[ -n $found ]] || fail 'no Vulkan driver found beside Chromium' 'set VK_ICD_FILENAMES to the JSON file of a Vulkan driver'
+    export VK_ICD_FILENAMES=$found
+}
+
 gzip_bytes() { gzip -9 -c "$1" | wc -c; }

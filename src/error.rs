@@ -70,6 +70,9 @@ pub enum Error {
         /// What was asked for and not given.
         reason: String,
     },
+    /// The GPU has no memory left for what was to be made on it.
+    #[error("the GPU has no memory left")]
+    GpuMemory,
     /// The GPU went away; what was on it is gone.
     #[error("the GPU was lost: {reason}")]
     DeviceLost {
@@ -134,7 +137,7 @@ impl Error {
             Self::Shape { .. } => "shape",
             Self::UnknownVertex { .. } => "unknown-vertex",
             Self::Conflict { .. } => "conflict",
-            Self::OverBudget { .. } => "over-budget",
+            Self::OverBudget { .. } | Self::GpuMemory => "over-budget",
             Self::NoKernel { .. } | Self::NoGpu { .. } => "no-gpu",
             Self::DeviceLost { .. } => "device-lost",
             Self::StaleFeatures { .. } => "stale-features",

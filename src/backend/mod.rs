@@ -1,53 +1,125 @@
 //! Where plans run.
 
 mod cpu;
+#[cfg(feature = "webgpu")]
+pub mod gpu;
 mod probe;
+mod readback;
 mod session;
 
+#[cfg(feature = "webgpu")]
+use crate::error::Error;
 use crate::error::Result;
 use crate::plan::Plan;
 pub use cpu::CpuBackend;
+#[cfg(feature = "webgpu")]
+pub use gpu::{Gpu, GpuBackend};
 pub use probe::{Choice, choose};
+pub use readback::{Readback, Request};
 pub use session::Session;
+
+/// What plans can run on.
+#[derive(Debug, Clone, Default)]
+pub enum Device {
+    /// Wasm SIMD, or native code.
+    #[default]
+    Cpu,
+    /// WebGPU.
+    #[cfg(feature = "webgpu")]
+    Gpu(Gpu),
+}
 
 /// A plan with its memory on a device.
 #[derive(Debug)]
 pub enum Backend {
     /// Wasm SIMD, or native code.
     Cpu(CpuBackend),
+    /// WebGPU.
+    #[cfg(feature = "webgpu")]
+    Gpu(GpuBackend),
 }
 
 impl Backend {
-    /// Sets up memory and prepares weights for a plan, on the backend that was chosen.
-    pub fn new(plan: Plan) -> Result<Self> {
-        CpuBackend::new(plan).map(Self::Cpu)
+    /// Sets up memory and prepares weights and kernels for a plan.
+    ///
+    /// # Errors
+    /// On a GPU, `no-gpu` for an op without a kernel and `over-budget` for values that are too large for it: the CPU may do it.
+    pub fn new(plan: Plan, device: &Device) -> Result<Self> {
+        match device {
+            Device::Cpu => CpuBackend::new(plan).map(Self::Cpu),
+            #[cfg(feature = "webgpu")]
+            Device::Gpu(gpu) => GpuBackend::new(plan, gpu).map(Self::Gpu),
+        }
     }
 
     /// Writes an input or a trainable parameter. A name the plan does not read is ignored, a wrong length is an internal error.
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
         match self {
             Self::Cpu(cpu) => cpu.write(name, values),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(gpu) => gpu.write(name, values),
         }
     }
 
-    /// Runs all steps.
-    pub fn run(&mut self) {
+    /// Runs all steps; a GPU goes on while this returns.
+    pub fn run(&mut self) -> Result<()> {
         match self {
-            Self::Cpu(cpu) => cpu.run(),
+            Self::Cpu(cpu) => {
+                cpu.run();
+                Ok(())
+            }
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(gpu) => gpu.run(),
+        }
+    }
+
+    /// Finds outputs, inputs or trainable parameters that are to be read after runs.
+    pub fn request(&self, names: &[&str]) -> Result<Request> {
+        Request::new(self.plan(), names)
+    }
+
+    /// Runs all steps and reads what is asked for; on a GPU in one submission, the values come later.
+    pub fn run_for(&mut self, request: &Request) -> Result<Readback> {
+        match self {
+            Self::Cpu(cpu) => {
+                cpu.run();
+                self.fetch(request)
+            }
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(gpu) => {
+                let pending = gpu.read_after(true, request)?;
+                Ok(Readback::coming(request, gpu.plan(), pending))
+            }
+        }
+    }
+
+    /// Reads what is asked for as the last run left it.
+    pub fn fetch(&mut self, request: &Request) -> Result<Readback> {
+        match self {
+            Self::Cpu(cpu) => Ok(Readback::there(request, readback::copied(request, |at, len| cpu.elements(at, len)))),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(gpu) => {
+                let pending = gpu.read_after(false, request)?;
+                Ok(Readback::coming(request, gpu.plan(), pending))
+            }
         }
     }
 
     /// Runs step by step and stops at the first whose result is infinite or not a number; gives its vertex.
-    pub fn run_checked(&mut self) -> Option<String> {
+    pub fn run_checked(&mut self) -> Result<Option<String>> {
         match self {
-            Self::Cpu(cpu) => cpu.run_checked(),
+            Self::Cpu(cpu) => Ok(cpu.run_checked()),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(_) => Err(Error::internal("steps are not checked on the GPU")),
         }
     }
 
-    /// Reads an output, an input or a trainable parameter.
+    /// Reads an output, an input or a trainable parameter where it lies: on the CPU. [`Backend::fetch`] reads from any device.
     pub fn read(&self, name: &str) -> Result<&[f32]> {
         match self {
             Self::Cpu(cpu) => cpu.read(name),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(_) => Err(Error::internal(format!("'{name}' lies on the GPU: it has to be requested"))),
         }
     }
 
@@ -55,6 +127,8 @@ impl Backend {
     pub fn plan(&self) -> &Plan {
         match self {
             Self::Cpu(cpu) => cpu.plan(),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(gpu) => gpu.plan(),
         }
     }
 }

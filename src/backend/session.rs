@@ -1,6 +1,6 @@
 //! Inference: a graph compiled for one batch size.
 
-use super::Backend;
+use super::{Backend, Device, Readback, Request};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, rewrite};
 use crate::plan::Plan;
@@ -11,28 +11,64 @@ use crate::tensor::{Shape, Tensor};
 pub struct Session {
     backend: Backend,
     outputs: Vec<(String, Shape)>,
+    request: Request,
+    /// Outputs of the last run, where they do not lie in memory.
+    read: Option<Readback>,
 }
 
 impl Session {
+    /// [`Session::on`] the CPU.
+    pub fn new(graph: &Graph, batch: usize, budget: Option<u64>) -> Result<Self> {
+        Self::on(&Device::Cpu, graph, batch, budget)
+    }
+
     /// Freezes a copy of the graph, lowers and fuses it and plans it for `batch` images.
     ///
     /// # Errors
-    /// `shape` where the graph does not allow the batch, `over-budget`.
-    pub fn new(graph: &Graph, batch: usize, budget: Option<u64>) -> Result<Self> {
+    /// `shape` where the graph does not allow the batch, `over-budget`; on a GPU those of [`Backend::new`].
+    pub fn on(device: &Device, graph: &Graph, batch: usize, budget: Option<u64>) -> Result<Self> {
         let batched = graph.for_inference().with_batch(batch)?;
         let outputs = batched.outputs().iter().map(|o| batched.get(*o)).map(|v| (v.name.clone(), v.ty.shape.clone()));
-        let outputs = outputs.collect();
+        let outputs: Vec<_> = outputs.collect();
         let lowered = rewrite::fuse(&rewrite::lower(&batched)?)?;
-        Ok(Self { backend: Backend::new(Plan::new(&lowered, budget)?)?, outputs })
+        let backend = Backend::new(Plan::new(&lowered, budget)?, device)?;
+        let request = backend.request(&outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())?;
+        Ok(Self { backend, outputs, request, read: None })
     }
 
-    /// Runs on inputs by name, each in the source's layout.
+    /// Runs on inputs by name, each in the source's layout, and waits for the outputs. In a browser, a GPU's outputs are awaited
+    /// with [`Session::start`] and [`Session::arrived`].
     pub fn run(&mut self, inputs: &[(&str, &[f32])]) -> Result<()> {
+        self.start(inputs)?;
+        self.read.as_mut().map_or(Ok(()), Readback::wait)
+    }
+
+    /// Starts a run; the CPU has ended it when this returns.
+    pub fn start(&mut self, inputs: &[(&str, &[f32])]) -> Result<()> {
         for (name, values) in inputs {
             self.backend.write(name, values)?;
         }
-        self.backend.run();
-        Ok(())
+        match &self.backend {
+            Backend::Cpu(_) => self.backend.run(),
+            #[cfg(feature = "webgpu")]
+            Backend::Gpu(_) => {
+                self.read = Some(self.backend.run_for(&self.request)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the outputs of the run are there. Never waits.
+    pub fn poll(&mut self) -> Result<bool> {
+        self.read.as_mut().map_or(Ok(true), Readback::poll)
+    }
+
+    /// Resolves when the outputs of the run are there.
+    pub async fn arrived(&mut self) -> Result<()> {
+        match &mut self.read {
+            Some(read) => read.arrived().await,
+            None => Ok(()),
+        }
     }
 
     /// Names and shapes of the outputs, in the graph's order.
@@ -43,15 +79,18 @@ impl Session {
     /// Elements of output `index` after a run.
     pub fn output(&self, index: usize) -> Result<&[f32]> {
         let (name, _) = self.outputs.get(index).ok_or_else(|| Error::internal(format!("no output {index}")))?;
-        self.backend.read(name)
+        match &self.read {
+            Some(read) => read.get(index),
+            None => self.backend.read(name),
+        }
     }
 
     /// All outputs after a run, in the graph's order.
     pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
-        let tensor = |(name, shape): &(String, Shape)| {
-            Ok((name.clone(), Tensor::f32(shape.clone(), self.backend.read(name)?.to_vec())?))
+        let tensor = |(index, (name, shape)): (usize, &(String, Shape))| {
+            Ok((name.clone(), Tensor::f32(shape.clone(), self.output(index)?.to_vec())?))
         };
-        self.outputs.iter().map(tensor).collect()
+        self.outputs.iter().enumerate().map(tensor).collect()
     }
 
     /// Bytes of the plan's slots and constants.

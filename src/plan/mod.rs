@@ -40,8 +40,8 @@ pub struct Step {
     pub reads: Vec<Read>,
     /// Slot it writes.
     pub writes: usize,
-    /// Elements written.
-    pub len: usize,
+    /// Shape written.
+    pub shape: Shape,
 }
 
 /// Steps in order and the memory they need.
@@ -156,7 +156,7 @@ fn step(graph: &Graph, vertex: &Vertex, locations: &[Option<Location>], at: Loca
         return Err(Error::Internal { vertex: Some(vertex.name.clone()), reason: "a step writes a constant".into() });
     };
     let reads = vertex.inputs.iter().map(|i| read(graph, *i, locations)).collect::<Result<_>>()?;
-    Ok(Step { vertex: vertex.name.clone(), op: vertex.op.clone(), reads, writes, len: vertex.ty.shape.len() })
+    Ok(Step { vertex: vertex.name.clone(), op: vertex.op.clone(), reads, writes, shape: vertex.ty.shape.clone() })
 }
 
 impl Step {

@@ -17,7 +17,7 @@ impl Trainer {
                 break;
             }
             let (rows, _) = self.feed()?;
-            found = self.program.backend.run_checked();
+            found = self.program.backend.run_checked()?;
             self.progress.position.cursor += rows;
             self.progress.position.iteration += u64::from(found.is_none());
         }

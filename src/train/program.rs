@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::loss::losses;
 use super::options::BatchNormMode;
 use super::updates::{Learning, Trained, append_updates};
-use crate::backend::Backend;
+use crate::backend::{Backend, Device};
 use crate::error::{Error, Result};
 use crate::graph::gradient::gradients;
 use crate::graph::rewrite;
@@ -100,7 +100,7 @@ impl Program {
         }
         graph.set_outputs(all);
         let fused = rewrite::fuse(&graph)?;
-        let mut backend = Backend::new(Plan::new(&fused, budget)?)?;
+        let mut backend = Backend::new(Plan::new(&fused, budget)?, &Device::Cpu)?;
         write_statistics(&mut backend, tail)?;
         for (name, value) in &updates.initial {
             let len = backend.plan().named(name)?.shape.len();
@@ -272,6 +272,6 @@ impl Forward {
         debug_assert!(!heads.is_empty(), "a trained tail has a loss");
         graph.set_outputs(outputs.into_iter().flat_map(|(predictions, losses)| [losses, predictions]).collect());
         let graph = rewrite::fuse(&graph)?;
-        Ok(Self { backend: Backend::new(Plan::new(&graph, budget)?)? })
+        Ok(Self { backend: Backend::new(Plan::new(&graph, budget)?, &Device::Cpu)? })
     }
 }

@@ -264,7 +264,7 @@ impl Trainer {
         let (labels, weights) = fed.split_at(fed.len() - self.program.batch);
         let ends_epoch = self.progress.position.cursor + rows >= self.order.len();
         let before = if ends_epoch { self.program.snapshot()? } else { Snapshot::new() };
-        self.program.backend.run();
+        self.program.backend.run()?;
         let mut mean = 0.0;
         for head in &self.program.heads {
             let losses = self.program.backend.read(&head.losses)?;
@@ -325,7 +325,7 @@ impl Trainer {
             for (head, values) in self.program.heads.iter().zip(&batch.targets) {
                 forward.backend.write(&head.targets, values)?;
             }
-            forward.backend.run();
+            forward.backend.run()?;
             for (index, head) in self.program.heads.iter().enumerate() {
                 let losses = &forward.backend.read(&head.losses)?[..chunk.len()];
                 loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();

@@ -6,7 +6,7 @@ use super::freezing::{freeze, unfreeze};
 use super::layout::layout_of;
 use super::model::Model;
 use super::trunk::Trunk;
-use crate::backend::Backend;
+use crate::backend::{Backend, Device};
 use crate::data::{Image, Size, resize_values};
 use crate::error::{Error, Result};
 use crate::graph::gradient::gradients;
@@ -109,14 +109,14 @@ impl GradCam {
         let class = match class {
             Some(class) => class,
             None => {
-                self.tail.run();
+                self.tail.run()?;
                 best(self.tail.read(&self.score)?)
             }
         };
         let mut seed = vec![0.0; self.classes];
         seed[class] = 1.0;
         self.tail.write(&self.seed, &seed)?;
-        self.tail.run();
+        self.tail.run()?;
         let values = weighted(own, self.tail.read(&self.gradient)?, self.map, self.layout);
         let [height, width, _] = self.map.map(|side| side as u32);
         let data = resize_values(&values, Size { width, height }, self.size);
@@ -196,7 +196,7 @@ impl Tail {
         graph.set_outputs(vec![score, gradient]);
         let name = |id: VertexId| graph.get(id).name.clone();
         let (score, seed, gradient) = (name(score), name(seed), name(gradient));
-        let backend = Backend::new(Plan::new(&rewrite::fuse(&graph)?, None)?)?;
+        let backend = Backend::new(Plan::new(&rewrite::fuse(&graph)?, None)?, &Device::Cpu)?;
         Ok(Self { backend, score, seed, gradient, classes: shape.len() })
     }
 }

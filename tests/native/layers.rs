@@ -62,3 +62,31 @@ fn imports_point_down() -> std::io::Result<()> {
     assert!(wrong.is_empty(), "{wrong:#?}");
     Ok(())
 }
+
+/// Names of crates that only some folders may use.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("wgpu::", &["backend/gpu"]),
+    ("wasm_bindgen", &["wasm", "backend/gpu"]),
+    ("web_sys", &["wasm", "backend/gpu"]),
+    ("js_sys", &["wasm", "backend/gpu"]),
+];
+
+#[test]
+fn devices_and_browsers_are_named_in_their_rooms_alone() -> std::io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files)?;
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for path in files {
+        let (relative, text) = (path.strip_prefix(&root).unwrap_or(&path), fs::read_to_string(&path)?);
+        for (name, rooms) in CONFINED.iter().filter(|(name, _)| text.contains(name)) {
+            seen += 1;
+            if !rooms.iter().any(|room| relative.starts_with(room)) {
+                wrong.push(format!("{} names {name}", relative.display()));
+            }
+        }
+    }
+    assert!(seen > 5, "only {seen} uses were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}

@@ -8,7 +8,7 @@ mod regularization;
 mod updaters;
 
 use regraft::Result;
-use regraft::backend::Backend;
+use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
 use regraft::plan::Plan;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,7 @@ fn golden<T: DeserializeOwned>(text: &str) -> T {
 /// Compiles a graph whose outputs are the given vertices.
 fn compiled(mut g: Graph, outputs: Vec<VertexId>) -> Result<Backend> {
     g.set_outputs(outputs);
-    Backend::new(Plan::new(&g, None)?)
+    Backend::new(Plan::new(&g, None)?, &Device::Cpu)
 }
 
 /// What is wrong with values that differ from the expected ones by more than `tolerance` of the larger of their size and `size`.

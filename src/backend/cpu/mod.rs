@@ -72,7 +72,7 @@ impl CpuBackend {
         }
         let mut y = std::mem::take(&mut self.slots[step.writes]);
         let mut cx = CpuContext { scratch: &mut self.scratch, prepared: &mut weights.prepared, fixed: weights.fixed };
-        step.op.eval_cpu(&mut cx, &views(&self.plan, &self.slots, step, 0), &mut y[..step.len]);
+        step.op.eval_cpu(&mut cx, &views(&self.plan, &self.slots, step, 0), &mut y[..step.shape.len()]);
         self.slots[step.writes] = y;
     }
 
@@ -84,13 +84,18 @@ impl CpuBackend {
             Location::Slot(slot) => finite(slot, read.shape.len()),
             Location::Constant(_) => true,
         });
-        updated && finite(step.writes, step.len)
+        updated && finite(step.writes, step.shape.len())
     }
 
     /// See [`super::Backend::read`].
     pub fn read(&self, name: &str) -> Result<&[f32]> {
         let read = self.plan.named(name)?;
         Ok(elements(&self.plan, &self.slots, read.at, read.shape.len()))
+    }
+
+    /// Elements at a place of the plan.
+    pub(super) fn elements(&self, at: Location, len: usize) -> &[f32] {
+        elements(&self.plan, &self.slots, at, len)
     }
 
     /// The plan that runs here.

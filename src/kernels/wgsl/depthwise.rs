@@ -54,7 +54,10 @@ impl Depthwise {
     fn write(&self, t: &mut String) -> std::fmt::Result {
         let columns = self.columns();
         writeln!(t, "alias T = {};", if self.width() == 4 { "vec4<f32>" } else { "f32" })?;
-        writeln!(t, "struct Params {{ first: u32, width: u32, count: u32, channels: u32, h: u32, w: u32, oh: u32, ow: u32,")?;
+        writeln!(
+            t,
+            "struct Params {{ first: u32, width: u32, count: u32, channels: u32, h: u32, w: u32, oh: u32, ow: u32,"
+        )?;
         writeln!(t, "column_tiles: u32, kh: u32, stride_h: u32, dilation_h: u32, top: u32, left: u32 }}")?;
         writeln!(t, "@group(0) @binding(0) var<storage, read> x: array<T>;")?;
         writeln!(t, "@group(0) @binding(1) var<storage, read> w: array<T>;")?;

@@ -153,7 +153,11 @@ impl Gemm {
                 writeln!(t, "var s{r}_{c} = vec4<f32>();")?;
             }
         }
-        if self.window.is_some() { self.write_taps(t)? } else { self.write_rows(t)? }
+        if self.window.is_some() {
+            self.write_taps(t)?
+        } else {
+            self.write_rows(t)?
+        }
         self.write_results(t)?;
         writeln!(t, "}}")
     }
@@ -161,7 +165,10 @@ impl Gemm {
     fn write_bindings(&self, t: &mut String) -> std::fmt::Result {
         let kind = |wide: bool| if wide { "vec4<f32>" } else { "f32" };
         let (x, y) = (kind(self.wide_x()), kind(self.wide_y()));
-        writeln!(t, "struct Params {{ first: u32, width: u32, tiles: u32, column_tiles: u32, rows: u32, k: u32, n: u32,")?;
+        writeln!(
+            t,
+            "struct Params {{ first: u32, width: u32, tiles: u32, column_tiles: u32, rows: u32, k: u32, n: u32,"
+        )?;
         writeln!(t, "groups: u32, x_stride: u32, x_first: u32,")?;
         if self.window.is_some() {
             writeln!(t, "h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_h: u32, stride_w: u32,")?;

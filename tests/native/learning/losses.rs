@@ -60,7 +60,7 @@ fn run(case: &Case, columns: usize) -> Result<[Vec<f32>; 2]> {
     backend.write("x", &case.x)?;
     backend.write("targets", &case.targets)?;
     backend.write("dloss", &case.dloss)?;
-    backend.run();
+    backend.run()?;
     Ok([backend.read(&names[0])?.to_vec(), backend.read(&names[1])?.to_vec()])
 }
 

@@ -87,7 +87,7 @@ fn gradients_are_normalised_as_tensorflow_does() -> Result<()> {
                 backend.write(&format!("dw{l}{p}"), &values.values)?;
             }
         }
-        backend.run();
+        backend.run()?;
         for (l, layer) in case.gradients.iter().enumerate() {
             for (p, theirs) in layer.iter().enumerate() {
                 let name = format!("{:?}, layer {l}, gradient {p}", case.normalization);
@@ -112,7 +112,7 @@ fn penalties_have_the_gradients_of_keras() -> Result<()> {
         let mut backend = compiled(g, vec![result])?;
         let before: Vec<f32> = (0..12).map(|i| i as f32 * 0.25 - 1.0).collect();
         backend.write("dw", &before)?;
-        backend.run();
+        backend.run()?;
         let theirs: Vec<f64> = case.gradient.iter().zip(&before).map(|(g, dw)| g + f64::from(*dw)).collect();
         let ours = backend.read(&name)?;
         differences.push((format!("l1 {}, l2 {}", case.l1, case.l2), difference(ours, &theirs, TOLERANCE, SIZE)));
@@ -140,7 +140,7 @@ fn constraints_project_as_keras_does() -> Result<()> {
             let w = parameter(&mut g, "w", values)?;
             let result = constrained(&mut g, w, &case.constraint)?;
             let mut backend = compiled(g, vec![result])?;
-            backend.run();
+            backend.run()?;
             let name = format!("{:?} on {layer}", case.constraint);
             differences.push((name, difference(backend.read("w")?, &case.weights[layer], TOLERANCE, SIZE)));
         }

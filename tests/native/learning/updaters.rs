@@ -73,7 +73,7 @@ fn run(updater: &Updater, golden: &Golden) -> Result<Vec<Vec<f32>>> {
     for (iteration, gradient) in (0..).zip(&golden.gradients) {
         backend.write("dw", gradient)?;
         backend.write("scalars", &updater.scalars(iteration, 0))?;
-        backend.run();
+        backend.run()?;
         weights.push(backend.read("w")?.to_vec());
     }
     Ok(weights)

@@ -1,0 +1,176 @@
+//! Adapter and device, with what they allow and what went wrong on them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::counters::{Counters, GpuCounters};
+use super::pipelines::Pipelines;
+use super::pool::Pool;
+use crate::error::{Error, Result};
+use crate::ops::GpuLimits;
+
+/// Which GPU, and how to ask for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Ask for no more than every WebGPU device has, even where the adapter has more.
+    pub default_limits: bool,
+    /// Bind at most this many bytes at a time, where the device allows more.
+    pub binding_bytes: Option<u64>,
+}
+
+/// Who made the GPU; browsers tell little of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuInfo {
+    /// Name of the adapter, empty where the browser hides it.
+    pub name: String,
+    /// Name and version of the driver.
+    pub driver: String,
+    /// Whether shaders run on the CPU: right, but slower than the CPU backend.
+    pub is_software: bool,
+}
+
+/// A GPU. Copies share the device, its pipelines and its pool.
+#[derive(Debug, Clone)]
+pub struct Gpu(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) limits: GpuLimits,
+    pub(super) counters: Arc<Counters>,
+    pub(super) pool: Pool,
+    pub(super) pipelines: Pipelines,
+    faults: Arc<Mutex<Faults>>,
+    info: GpuInfo,
+}
+
+/// Errors that no call returns.
+#[derive(Debug, Default)]
+struct Faults {
+    lost: Option<String>,
+    first: Option<String>,
+}
+
+impl Gpu {
+    /// Asks for an adapter and a device with as much as the adapter gives.
+    ///
+    /// # Errors
+    /// `no-gpu` where there is no WebGPU, no adapter or no device.
+    pub async fn request(options: GpuOptions) -> Result<Self> {
+        let no_gpu = |reason: String| Error::NoGpu { reason };
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let wanted = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..wgpu::RequestAdapterOptions::default()
+        };
+        let adapter = instance.request_adapter(&wanted).await.map_err(|e| no_gpu(e.to_string()))?;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("regraft"),
+            required_limits: required_limits(&adapter.limits(), options),
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| no_gpu(e.to_string()))?;
+        let mut limits = limits(&device.limits());
+        limits.binding_bytes = options.binding_bytes.unwrap_or(u64::MAX).min(limits.binding_bytes);
+        Ok(Self::new(&adapter.get_info(), device, queue, limits))
+    }
+
+    fn new(adapter: &wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue, limits: GpuLimits) -> Self {
+        let faults = Arc::new(Mutex::new(Faults::default()));
+        let lost = Arc::clone(&faults);
+        device.set_device_lost_callback(move |_, reason| {
+            lost.lock().unwrap_or_else(PoisonError::into_inner).lost.get_or_insert(reason);
+        });
+        let uncaptured = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            uncaptured.lock().unwrap_or_else(PoisonError::into_inner).first.get_or_insert(error.to_string());
+        }));
+        let info = GpuInfo {
+            name: adapter.name.clone(),
+            driver: [adapter.driver.as_str(), adapter.driver_info.as_str()].join(" ").trim().to_owned(),
+            is_software: adapter.device_type == wgpu::DeviceType::Cpu,
+        };
+        let counters = Arc::new(Counters::default());
+        let shared = Shared {
+            limits,
+            pool: Pool::new(device.clone(), Arc::clone(&counters)),
+            pipelines: Pipelines::new(device.clone(), Arc::clone(&counters)),
+            device,
+            queue,
+            counters,
+            faults,
+            info,
+        };
+        #[cfg_attr(
+            target_arch = "wasm32",
+            expect(
+                clippy::arc_with_non_send_sync,
+                reason = "objects of browsers stay in one thread, natively they do not"
+            )
+        )]
+        Self(Arc::new(shared))
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &GpuInfo {
+        &self.0.info
+    }
+
+    /// What it allows.
+    pub fn limits(&self) -> GpuLimits {
+        self.0.limits
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> GpuCounters {
+        *self.0.counters.lock()
+    }
+
+    /// Destroys all buffers that no backend holds.
+    pub fn dispose(&self) {
+        self.0.pool.empty();
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
+    /// The error of a lost device, or the first that no call returned.
+    pub(super) fn check(&self) -> Result<()> {
+        let faults = self.0.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&faults.lost, &faults.first) {
+            (Some(reason), _) => Err(Error::DeviceLost { reason: reason.clone() }),
+            (None, Some(reason)) => Err(Error::internal(format!("the GPU refused a command: {reason}"))),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Every limit that kernels know of, as high as the adapter has it; WebGPU's defaults for the others.
+fn required_limits(adapter: &wgpu::Limits, options: GpuOptions) -> wgpu::Limits {
+    let defaults = wgpu::Limits::default();
+    if options.default_limits {
+        return defaults;
+    }
+    wgpu::Limits {
+        max_storage_buffer_binding_size: adapter.max_storage_buffer_binding_size,
+        max_buffer_size: adapter.max_buffer_size,
+        max_storage_buffers_per_shader_stage: adapter.max_storage_buffers_per_shader_stage.clamp(8, 16),
+        max_compute_workgroup_storage_size: adapter.max_compute_workgroup_storage_size,
+        max_compute_invocations_per_workgroup: adapter.max_compute_invocations_per_workgroup,
+        ..defaults
+    }
+}
+
+fn limits(device: &wgpu::Limits) -> GpuLimits {
+    GpuLimits {
+        // Bindings are whole vectors of four floats.
+        binding_bytes: device.max_storage_buffer_binding_size / 16 * 16,
+        buffer_bytes: device.max_buffer_size,
+        alignment: u64::from(device.min_storage_buffer_offset_alignment),
+        storage_buffers: device.max_storage_buffers_per_shader_stage,
+        groups_per_dimension: device.max_compute_workgroups_per_dimension,
+        shared_bytes: device.max_compute_workgroup_storage_size,
+        invocations: device.max_compute_invocations_per_workgroup,
+    }
+}

@@ -1,0 +1,175 @@
+//! Buffers of a plan: one a slot, one a part of a constant, one for working memory and one for the parameters of all dispatches.
+
+use std::collections::BTreeMap;
+
+use super::device::Gpu;
+use super::pool::Usage;
+use super::record::Recording;
+use crate::error::{Error, Result};
+use crate::kernels::wgsl::{Dispatch, Place, Region};
+use crate::plan::Plan;
+
+/// Bindings are whole vectors of four floats.
+const VECTOR_BYTES: u64 = 16;
+/// Distance of the parameters of dispatches (WebGPU's largest `minUniformBufferOffsetAlignment`).
+const PARAMS_STRIDE: u64 = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    slots: Vec<wgpu::Buffer>,
+    /// Parts of each constant that is read, and the elements of a part.
+    constants: BTreeMap<usize, (usize, Vec<wgpu::Buffer>)>,
+    scratch: Option<wgpu::Buffer>,
+    params: Option<wgpu::Buffer>,
+}
+
+impl Memory {
+    /// Takes buffers from the pool and fills them: constants, first values of parameters, parameters of dispatches.
+    pub(super) fn new(plan: &Plan, recording: &Recording, gpu: &Gpu) -> Result<Self> {
+        let shared = gpu.shared();
+        let mut memory = Self::default();
+        match memory.fill(plan, recording, gpu) {
+            Ok(()) => Ok(memory),
+            Err(error) => {
+                memory.give_back(gpu);
+                shared.pool.empty();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&mut self, plan: &Plan, recording: &Recording, gpu: &Gpu) -> Result<()> {
+        let shared = gpu.shared();
+        let mut encoder = None;
+        for &len in &plan.slots {
+            let (buffer, used) = storage(gpu, len)?;
+            if used {
+                // Slots start as zeros, as they do on the CPU.
+                encoder
+                    .get_or_insert_with(|| shared.device.create_command_encoder(&Default::default()))
+                    .clear_buffer(&buffer, 0, None);
+            }
+            self.slots.push(buffer);
+        }
+        if let Some(encoder) = encoder {
+            shared.queue.submit([encoder.finish()]);
+            shared.counters.lock().submits += 1;
+        }
+        for (slot, value) in &plan.initial {
+            let value = value.as_f32().ok_or_else(|| Error::internal("a parameter is not f32"))?;
+            self.write(gpu, *slot, value);
+        }
+        let bindings = recording.dispatches.iter().flat_map(|(_, d)| &d.bindings);
+        for binding in bindings {
+            if let Place::Constant(index) = binding.region.place {
+                self.upload(plan, index, gpu)?;
+            }
+        }
+        if recording.scratch > 0 {
+            self.scratch = Some(storage(gpu, recording.scratch)?.0);
+        }
+        let count = recording.dispatches.len();
+        let mut words = vec![0_u32; count * PARAMS_STRIDE as usize / 4];
+        for ((_, dispatch), room) in recording.dispatches.iter().zip(words.chunks_exact_mut(PARAMS_STRIDE as usize / 4))
+        {
+            let room = room.get_mut(..dispatch.params.len());
+            room.ok_or_else(|| Error::internal("a dispatch has too many parameters"))?
+                .copy_from_slice(&dispatch.params);
+        }
+        if count > 0 {
+            let (params, _) = shared.pool.take(Usage::Uniform, count as u64 * PARAMS_STRIDE);
+            write(gpu, &params, bytemuck::cast_slice(&words));
+            self.params = Some(params);
+        }
+        Ok(())
+    }
+
+    fn upload(&mut self, plan: &Plan, index: usize, gpu: &Gpu) -> Result<()> {
+        if self.constants.contains_key(&index) {
+            return Ok(());
+        }
+        let tensor = plan.constants.get(index).ok_or_else(|| Error::internal("a constant is missing"))?;
+        let values = tensor.as_f32().ok_or_else(|| Error::internal("a constant is not f32"))?;
+        let rows = tensor.shape().first().copied().unwrap_or(1).max(1);
+        let part = gpu.limits().rows_per_binding(tensor.shape())? * (values.len() / rows);
+        let (_, buffers) = self.constants.entry(index).or_insert((part, Vec::new()));
+        for values in values.chunks(part.max(1)) {
+            let (buffer, _) = storage(gpu, values.len())?;
+            write(gpu, &buffer, bytemuck::cast_slice(values));
+            buffers.push(buffer);
+        }
+        Ok(())
+    }
+
+    /// The buffer of a slot.
+    pub(super) fn slot(&self, slot: usize) -> &wgpu::Buffer {
+        &self.slots[slot]
+    }
+
+    /// Writes the first elements of a slot before the next run.
+    pub(super) fn write(&self, gpu: &Gpu, slot: usize, values: &[f32]) {
+        write(gpu, &self.slots[slot], bytemuck::cast_slice(values));
+    }
+
+    /// Bindings of the dispatch at `index`.
+    pub(super) fn bind(
+        &self,
+        gpu: &Gpu,
+        layout: &wgpu::BindGroupLayout,
+        index: usize,
+        dispatch: &Dispatch,
+    ) -> Result<wgpu::BindGroup> {
+        let mut entries = Vec::with_capacity(dispatch.bindings.len() + 1);
+        for binding in &dispatch.bindings {
+            let resource = wgpu::BindingResource::Buffer(self.resolve(binding.region)?);
+            entries.push(wgpu::BindGroupEntry { binding: entries.len() as u32, resource });
+        }
+        let params = self.params.as_ref().ok_or_else(|| Error::internal("there are no parameters"))?;
+        let bytes = (dispatch.params.len() as u64 * 4).next_multiple_of(VECTOR_BYTES);
+        let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: params,
+            offset: index as u64 * PARAMS_STRIDE,
+            size: wgpu::BufferSize::new(bytes),
+        });
+        entries.push(wgpu::BindGroupEntry { binding: entries.len() as u32, resource });
+        gpu.shared().counters.lock().bind_groups += 1;
+        let descriptor = wgpu::BindGroupDescriptor { label: None, layout, entries: &entries };
+        Ok(gpu.shared().device.create_bind_group(&descriptor))
+    }
+
+    fn resolve(&self, region: Region) -> Result<wgpu::BufferBinding<'_>> {
+        let missing = || Error::internal(format!("{region:?} has no buffer"));
+        let (buffer, first) = match region.place {
+            Place::Slot(slot) => (self.slots.get(slot), region.first),
+            Place::Scratch => (self.scratch.as_ref(), region.first),
+            Place::Constant(index) => {
+                let (part, buffers) = self.constants.get(&index).ok_or_else(missing)?;
+                (buffers.get(region.first / part), region.first % part)
+            }
+        };
+        let size = wgpu::BufferSize::new((region.len as u64 * 4).next_multiple_of(VECTOR_BYTES));
+        Ok(wgpu::BufferBinding { buffer: buffer.ok_or_else(missing)?, offset: first as u64 * 4, size })
+    }
+
+    /// Gives all buffers back to the pool.
+    pub(super) fn give_back(&mut self, gpu: &Gpu) {
+        let Self { slots, constants, scratch, params } = std::mem::take(self);
+        let pool = &gpu.shared().pool;
+        let constants = constants.into_values().flat_map(|(_, parts)| parts);
+        slots.into_iter().chain(constants).chain(scratch).for_each(|buffer| pool.give(Usage::Storage, buffer));
+        params.into_iter().for_each(|buffer| pool.give(Usage::Uniform, buffer));
+    }
+}
+
+fn storage(gpu: &Gpu, len: usize) -> Result<(wgpu::Buffer, bool)> {
+    let (bytes, budget) = (len as u64 * 4, gpu.limits().buffer_bytes);
+    if bytes > budget {
+        return Err(Error::OverBudget { needed: bytes, budget });
+    }
+    Ok(gpu.shared().pool.take(Usage::Storage, bytes))
+}
+
+fn write(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    gpu.shared().queue.write_buffer(buffer, 0, bytes);
+    gpu.shared().counters.lock().bytes_written += bytes.len() as u64;
+}

@@ -1,0 +1,142 @@
+//! Runs plans on WebGPU. All that a run needs is made when the plan is: pipelines, buffers, parameters, bind groups. A run encodes
+//! the recorded dispatches into one command buffer and submits it once.
+
+mod checks;
+mod counters;
+mod device;
+mod memory;
+mod pipelines;
+mod pool;
+mod readback;
+mod record;
+
+use std::sync::Arc;
+
+pub use counters::GpuCounters;
+pub use device::{Gpu, GpuInfo, GpuOptions};
+pub use pool::POOL_BYTES;
+pub use record::{Recording, record};
+
+use super::readback::Request;
+use crate::error::{Error, Result};
+use crate::plan::{Location, Plan};
+use checks::Checks;
+use memory::Memory;
+use pool::Usage;
+pub(super) use readback::Pending;
+
+/// A dispatch that is ready to run.
+#[derive(Debug)]
+struct Command {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    grid: [u32; 2],
+}
+
+/// A plan with its memory and commands on a device.
+#[derive(Debug)]
+pub struct GpuBackend {
+    gpu: Gpu,
+    plan: Plan,
+    memory: Memory,
+    commands: Vec<Command>,
+    checks: Arc<Checks>,
+}
+
+impl GpuBackend {
+    /// Makes everything that runs need. In browsers, errors of pipelines show at the latest when values are read.
+    ///
+    /// # Errors
+    /// `no-gpu` for an op without a kernel; `over-budget` for what is too large for the device; `internal`, with the vertex, for a
+    /// pipeline that the device refuses.
+    pub fn new(plan: Plan, gpu: &Gpu) -> Result<Self> {
+        gpu.check()?;
+        let recording = record(&plan, gpu.limits())?;
+        let checks = Arc::new(Checks::default());
+        let memory = checks.watch(gpu, None, None, || Memory::new(&plan, &recording, gpu))?;
+        let mut commands = Vec::with_capacity(recording.dispatches.len());
+        for (index, (step, dispatch)) in recording.dispatches.iter().enumerate() {
+            let vertex = plan.steps.get(*step).map(|s| s.vertex.as_str());
+            commands.push(checks.watch(gpu, vertex, Some(dispatch), || {
+                let pipeline = gpu.shared().pipelines.get(dispatch);
+                let bindings = memory.bind(gpu, &pipeline.layout, index, dispatch)?;
+                Ok::<_, Error>(Command { pipeline: pipeline.pipeline, bindings, grid: dispatch.grid })
+            })?);
+        }
+        let backend = Self { gpu: gpu.clone(), plan, memory, commands, checks };
+        backend.checks.poll(gpu)?;
+        Ok(backend)
+    }
+
+    /// See [`super::Backend::write`].
+    pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let Ok(read) = self.plan.named(name) else { return Ok(()) };
+        match read.at {
+            Location::Slot(slot) if read.shape.len() == values.len() => {
+                self.memory.write(&self.gpu, slot, values);
+                Ok(())
+            }
+            _ => Err(Error::Internal {
+                vertex: Some(name.to_owned()),
+                reason: format!("{} values were written to {}", values.len(), read.shape),
+            }),
+        }
+    }
+
+    /// Submits all steps and does not wait for them.
+    pub fn run(&mut self) -> Result<()> {
+        self.submit(true, None)
+    }
+
+    /// Submits all steps, where `steps`, and the copies of what is asked for, in one command buffer.
+    pub(super) fn read_after(&mut self, steps: bool, request: &Request) -> Result<Pending> {
+        let bytes = (request.len() as u64 * 4).max(4);
+        let (staging, _) = self.gpu.shared().pool.take(Usage::Staging, bytes);
+        self.submit(steps, Some((request, &staging)))?;
+        Ok(Pending::new(self.gpu.clone(), Arc::clone(&self.checks), staging, bytes))
+    }
+
+    fn submit(&mut self, steps: bool, read: Option<(&Request, &wgpu::Buffer)>) -> Result<()> {
+        self.gpu.check()?;
+        self.checks.poll(&self.gpu)?;
+        let shared = self.gpu.shared();
+        let mut encoder = shared.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if steps && !self.commands.is_empty() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for command in &self.commands {
+                pass.set_pipeline(&command.pipeline);
+                pass.set_bind_group(0, &command.bindings, &[]);
+                pass.dispatch_workgroups(command.grid[0], command.grid[1], 1);
+            }
+        }
+        if let Some((request, staging)) = read {
+            for (span, read) in request.reads() {
+                if let Location::Slot(slot) = read.at {
+                    let (source, bytes) = (self.memory.slot(slot), read.shape.len() as u64 * 4);
+                    encoder.copy_buffer_to_buffer(source, 0, staging, span.start as u64 * 4, bytes);
+                }
+            }
+        }
+        shared.queue.submit([encoder.finish()]);
+        let mut counters = shared.counters.lock();
+        counters.submits += 1;
+        counters.dispatches += if steps { self.commands.len() as u64 } else { 0 };
+        Ok(())
+    }
+
+    /// The plan that runs here.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where it runs.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+}
+
+impl Drop for GpuBackend {
+    fn drop(&mut self) {
+        self.memory.give_back(&self.gpu);
+    }
+}

@@ -1,0 +1,41 @@
+//! From a plan to the dispatches of one run.
+
+use crate::error::Result;
+use crate::kernels::wgsl::{Dispatch, Place, Region};
+use crate::ops::{GpuContext, GpuLimits, GpuView};
+use crate::plan::{Location, Plan};
+use crate::tensor::Shape;
+
+/// Dispatches in order, each with the step it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// Position in `Plan::steps`, and what runs for it.
+    pub dispatches: Vec<(usize, Dispatch)>,
+    /// Elements of working memory that steps share one after the other.
+    pub scratch: usize,
+}
+
+/// Asks each op of the plan for its dispatches. No device is needed for it.
+///
+/// # Errors
+/// `no-gpu` for an op without a kernel; `over-budget` for values that are too large for the device.
+pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
+    let mut recording = Recording { dispatches: Vec::new(), scratch: 0 };
+    for (index, step) in plan.steps.iter().enumerate() {
+        let mut cx = GpuContext::new(limits, &step.vertex);
+        let x: Vec<GpuView<'_>> = step.reads.iter().map(|r| view(r.at, &r.shape)).collect();
+        step.op.encode_gpu(&mut cx, &x, view(Location::Slot(step.writes), &step.shape))?;
+        let (dispatches, scratch) = cx.finish();
+        recording.scratch = recording.scratch.max(scratch);
+        recording.dispatches.extend(dispatches.into_iter().map(|d| (index, d)));
+    }
+    Ok(recording)
+}
+
+fn view(at: Location, shape: &Shape) -> GpuView<'_> {
+    let place = match at {
+        Location::Slot(slot) => Place::Slot(slot),
+        Location::Constant(constant) => Place::Constant(constant),
+    };
+    GpuView { shape, region: Region { place, first: 0, len: shape.len() } }
+}

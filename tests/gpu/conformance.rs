@@ -1,0 +1,102 @@
+//! Every case of every op that has a kernel, against its `f64` reference.
+
+use regraft::backend::gpu::GpuOptions;
+use regraft::backend::{Backend, Device};
+use regraft::graph::{Graph, VertexId};
+use regraft::ops::{Case, Op, all_cases};
+use regraft::plan::Plan;
+use regraft::tensor::Tensor;
+use regraft::{Error, Result};
+
+use crate::{SEED, gpu, gpu_test, worst};
+
+/// Where a case's inputs other than the first come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weights {
+    /// They are constants of the plan.
+    Fixed,
+    /// They are written for the run.
+    Written,
+}
+
+/// A graph of the case's op alone; its inputs are called `x0`, `x1`…
+pub(crate) fn graph_of(case: &Case, x: &[Vec<f32>], weights: Weights) -> Result<Graph> {
+    let mut g = Graph::new();
+    let mut inputs: Vec<VertexId> = Vec::new();
+    for (index, (ty, x)) in case.types().into_iter().zip(x).enumerate() {
+        let name = format!("x{index}");
+        let written = index <= case.op.updates() || weights == Weights::Written;
+        inputs.push(if written {
+            g.input(name, ty, false)?
+        } else {
+            let value = Tensor::f32(ty.shape.clone(), x.clone())?;
+            g.constant(name, value)?
+        });
+    }
+    let y = g.add("y", case.op.clone(), &inputs)?;
+    g.set_outputs(vec![y]);
+    Ok(g)
+}
+
+async fn run(case: &Case, x: &[Vec<f32>], weights: Weights, device: &Device) -> Result<Vec<f32>> {
+    let mut backend = Backend::new(Plan::new(&graph_of(case, x, weights)?, None)?, device)?;
+    for (index, x) in x.iter().enumerate() {
+        backend.write(&format!("x{index}"), x)?;
+    }
+    let request = backend.request(&["y"])?;
+    let mut read = backend.run_for(&request)?;
+    read.arrived().await?;
+    Ok(read.get(0)?.to_vec())
+}
+
+gpu_test!(gpu_agrees_with_the_references, agrees);
+async fn agrees() -> Result<()> {
+    let device = Device::Gpu(gpu(GpuOptions::default()).await);
+    let (mut failures, mut tried, mut largest) = (Vec::new(), 0, 0.0_f64);
+    for (index, case) in all_cases().iter().enumerate() {
+        let x = case.draw(SEED + index as u64);
+        let expected: Vec<f64> = case.op.reference(&case.to_f64(&x)).iter().copied().collect();
+        for weights in [Weights::Written, Weights::Fixed] {
+            let y = match run(case, &x, weights, &device).await {
+                Err(Error::NoKernel { .. }) => continue,
+                other => other?,
+            };
+            tried += 1;
+            let (share, at) = worst(&y, expected.iter().copied());
+            largest = largest.max(share);
+            if share > 1.0 || y.len() != expected.len() {
+                let (y, e) = (y.get(at), expected.get(at));
+                failures.push(format!("case {index}, {case:?}, {weights:?}: element {at} is {y:?}, not {e:?}"));
+            }
+        }
+    }
+    assert!(tried > 100, "only {tried} cases were tried");
+    assert!(failures.is_empty(), "{} of {tried} cases fail, seed {SEED}:\n{}", failures.len(), failures.join("\n"));
+    assert!(largest > 0.0, "the comparison sees no rounding at all");
+    Ok(())
+}
+
+/// Ops without a kernel for one of their cases: this list only ever shrinks.
+const WITHOUT_KERNEL: &[&str] = &[];
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn ops_without_a_kernel_are_known() -> Result<()> {
+    use regraft::backend::gpu::record;
+    let mut missing = std::collections::BTreeSet::new();
+    for case in all_cases() {
+        let x = case.draw(SEED);
+        match record(&Plan::new(&graph_of(&case, &x, Weights::Fixed)?, None)?, Default::default()) {
+            Err(Error::NoKernel { vertex, op }) => {
+                assert_eq!((vertex.as_str(), op), ("y", case.op.name()), "the error names another vertex");
+                missing.insert(op);
+            }
+            recording => {
+                recording?;
+            }
+        }
+    }
+    assert_eq!(missing.into_iter().collect::<Vec<_>>(), WITHOUT_KERNEL);
+    assert!(WITHOUT_KERNEL.iter().all(|name| Op::NAMES.contains(name)));
+    Ok(())
+}

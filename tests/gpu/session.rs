@@ -1,0 +1,197 @@
+//! A small network through `Session` on both backends.
+
+use regraft::backend::gpu::GpuOptions;
+use regraft::backend::{Device, Gpu, Session};
+use regraft::graph::{Graph, VertexId};
+use regraft::ops::{
+    Add, BatchNorm, Clamp, Clip, Conv2d, Dense, DepthwiseConv2d, Flatten, GlobalAvgPool, Layout, Role, Sigmoid,
+    Softmax, Window,
+};
+use regraft::tensor::{Tensor, TensorType};
+use regraft::{Error, Result};
+
+use crate::{SEED, gpu, gpu_test, worst};
+
+/// Images of a run.
+const BATCH: usize = 2;
+/// Height and width of the images.
+const SIDE: usize = 17;
+
+/// Values in −1..1 from a linear congruential generator (Knuth, MMIX).
+fn drawn(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = SEED.wrapping_add(seed);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Builds a network layer by layer.
+struct Net {
+    g: Graph,
+    seed: u64,
+}
+
+impl Net {
+    fn weights(&mut self, name: String, role: Role, shape: &[usize]) -> Result<VertexId> {
+        self.seed += 1;
+        let values = drawn(shape.iter().product(), self.seed);
+        // Variances are positive.
+        let values = if role == Role::Variance { values.iter().map(|v| v.abs() + 0.5).collect() } else { values };
+        self.g.parameter(name, role, Tensor::f32(shape, values)?)
+    }
+
+    fn norm(&mut self, x: VertexId, name: &str, channels: usize) -> Result<VertexId> {
+        let mut inputs = vec![x];
+        for role in [Role::Gamma, Role::Beta, Role::Mean, Role::Variance] {
+            inputs.push(self.weights(format!("{name}.{role:?}"), role, &[channels])?);
+        }
+        self.g.add(format!("{name}.norm"), BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nchw }, &inputs)
+    }
+
+    fn conv(&mut self, x: VertexId, name: &str, [kernel, c, m, stride]: [usize; 4]) -> Result<VertexId> {
+        let w = self.weights(format!("{name}.weight"), Role::Weight, &[kernel, kernel, c, m])?;
+        let window = Window { stride: [stride; 2], padding: [kernel / 2; 4], dilation: [1, 1] };
+        let conv = Conv2d { window, groups: 1, bias: false, residual: false, clamp: None, layout: Layout::Nchw };
+        let y = self.g.add(name, conv, &[x, w])?;
+        self.norm(y, name, m)
+    }
+
+    fn depthwise(&mut self, x: VertexId, name: &str, channels: usize) -> Result<VertexId> {
+        let w = self.weights(format!("{name}.weight"), Role::Weight, &[3, 3, channels])?;
+        let window = Window { padding: [1; 4], ..Window::default() };
+        let conv = DepthwiseConv2d { window, bias: false, clamp: None, layout: Layout::Nchw };
+        let y = self.g.add(name, conv, &[x, w])?;
+        self.norm(y, name, channels)
+    }
+
+    fn relu6(&mut self, x: VertexId, name: &str) -> Result<VertexId> {
+        self.g.add(format!("{name}.relu6"), Clip { clamp: Clamp::RELU6 }, &[x])
+    }
+}
+
+/// A stem, an inverted residual and a head, as MobileNetV2 has them.
+fn network() -> Result<Graph> {
+    let mut net = Net { g: Graph::new(), seed: 0 };
+    let x = net.g.input("image", TensorType::f32([1, 3, SIDE, SIDE]), true)?;
+    let x = net.conv(x, "stem", [3, 3, 16, 2])?;
+    let stem = net.relu6(x, "stem")?;
+    let x = net.conv(stem, "expand", [1, 16, 52, 1])?;
+    let x = net.relu6(x, "expand")?;
+    let x = net.depthwise(x, "depthwise", 52)?;
+    let x = net.relu6(x, "depthwise")?;
+    let x = net.conv(x, "project", [1, 52, 16, 1])?;
+    let x = net.g.add("residual", Add, &[x, stem])?;
+    let x = net.conv(x, "last", [1, 16, 33, 1])?;
+    let x = net.relu6(x, "last")?;
+    let pooled = net.g.add("pooled", GlobalAvgPool { layout: Layout::Nchw }, &[x])?;
+    let x = net.g.add("flat", Flatten { axis: 1 }, &[pooled])?;
+    let w = net.weights("head.weight".into(), Role::Weight, &[33, 5])?;
+    let b = net.weights("head.bias".into(), Role::Bias, &[5])?;
+    let x = net.g.add("head", Dense { bias: true, clamp: None }, &[x, w, b])?;
+    let x = net.g.add("predictions", Softmax { axis: 1 }, &[x])?;
+    net.g.set_outputs(vec![x, pooled]);
+    Ok(net.g)
+}
+
+gpu_test!(both_backends_agree, agree);
+async fn agree() -> Result<()> {
+    let graph = network()?;
+    let mut cpu = Session::new(&graph, BATCH, None)?;
+    for options in [GpuOptions::default(), GpuOptions { default_limits: true, ..GpuOptions::default() }] {
+        let gpu = gpu(options).await;
+        let mut session = Session::on(&Device::Gpu(gpu), &graph, BATCH, None)?;
+        for run in 0..3 {
+            let image = drawn(BATCH * 3 * SIDE * SIDE, 1000 + run);
+            let inputs: [(&str, &[f32]); 1] = [("image", &image)];
+            cpu.run(&inputs)?;
+            session.start(&inputs)?;
+            session.arrived().await?;
+            for index in 0..2 {
+                let (ours, theirs) = (session.output(index)?, cpu.output(index)?);
+                assert_eq!(ours.len(), theirs.len());
+                let (share, at) = worst(ours, theirs.iter().map(|v| f64::from(*v)));
+                assert!(share <= 1.0, "run {run}, output {index}, element {at}: {share} of what is allowed");
+            }
+        }
+    }
+    Ok(())
+}
+
+gpu_test!(a_run_is_one_submit_and_makes_nothing, counts);
+async fn counts() -> Result<()> {
+    let gpu = gpu(GpuOptions::default()).await;
+    let mut session = Session::on(&Device::Gpu(gpu.clone()), &network()?, BATCH, None)?;
+    let image = drawn(BATCH * 3 * SIDE * SIDE, 1);
+    session.start(&[("image", &image)])?;
+    session.arrived().await?;
+    let before = gpu.counters();
+    session.start(&[("image", &image)])?;
+    session.arrived().await?;
+    let after = gpu.counters();
+    // The turn of the image to NHWC, five convolutions, pooling, the head and softmax.
+    assert_eq!((after.submits - before.submits, after.dispatches - before.dispatches), (1, 9));
+    assert_eq!(after.bytes_written - before.bytes_written, image.len() as u64 * 4);
+    assert_eq!(after.bytes_read - before.bytes_read, (BATCH * (5 + 33) * 4) as u64);
+    assert_eq!(after.buffers_made, before.buffers_made);
+    assert_eq!(after.bind_groups, before.bind_groups);
+    assert_eq!(after.pipelines, before.pipelines);
+    Ok(())
+}
+
+gpu_test!(dispose_returns_every_buffer, disposed);
+async fn disposed() -> Result<()> {
+    let gpu = gpu(GpuOptions::default()).await;
+    let device = Device::Gpu(gpu.clone());
+    let (graph, image) = (network()?, drawn(BATCH * 3 * SIDE * SIDE, 1));
+    let mut plateau = None;
+    for _ in 0..3 {
+        let mut session = Session::on(&device, &graph, BATCH, None)?;
+        session.start(&[("image", &image)])?;
+        session.arrived().await?;
+        let bytes = gpu.counters().bytes_alive;
+        assert_eq!(*plateau.get_or_insert(bytes), bytes, "a second plan takes more memory than the first");
+        assert!(bytes > 0);
+        // One that is dropped before its values have come.
+        session.start(&[("image", &image)])?;
+    }
+    gpu.dispose();
+    let counters = gpu.counters();
+    assert_eq!((counters.buffers_alive, counters.bytes_alive), (0, 0));
+    Ok(())
+}
+
+gpu_test!(weights_larger_than_a_binding_are_split, split);
+async fn split() -> Result<()> {
+    let gpu: Gpu = gpu(GpuOptions { binding_bytes: Some(8 << 10), ..GpuOptions::default() }).await;
+    for (rows, k, n) in [(1, 250, 24), (5, 200, 32), (4, 301, 17)] {
+        let mut g = Graph::new();
+        let x = g.input("x", TensorType::f32([rows, k]), false)?;
+        let w = g.constant("w", Tensor::f32([k, n], drawn(k * n, 7))?)?;
+        let b = g.constant("b", Tensor::f32([n], drawn(n, 8))?)?;
+        let y = g.add("y", Dense { bias: true, clamp: Some(Clamp::RELU) }, &[x, w, b])?;
+        g.set_outputs(vec![y]);
+        let values = drawn(rows * k, 9);
+        let mut cpu = Session::new(&g, rows, None)?;
+        cpu.run(&[("x", &values)])?;
+        let mut session = Session::on(&Device::Gpu(gpu.clone()), &g, rows, None)?;
+        session.start(&[("x", &values)])?;
+        session.arrived().await?;
+        let (share, at) = worst(session.output(0)?, cpu.output(0)?.iter().map(|v| f64::from(*v)));
+        assert!(share <= 1.0, "{rows}×{k}×{n}, element {at}: {share} of what is allowed");
+        assert!(gpu.counters().dispatches > 1);
+    }
+    Ok(())
+}
+
+gpu_test!(an_op_without_a_kernel_is_named, unknown);
+async fn unknown() -> Result<()> {
+    let mut g = Graph::new();
+    let x = g.input("x", TensorType::f32([2, 3]), true)?;
+    let y = g.add("gate", Sigmoid, &[x])?;
+    g.set_outputs(vec![y]);
+    let error = Session::on(&Device::Gpu(gpu(GpuOptions::default()).await), &g, 2, None).err();
+    assert_eq!(error, Some(Error::NoKernel { vertex: "gate".into(), op: "sigmoid" }));
+    Ok(())
+}

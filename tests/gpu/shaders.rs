@@ -1,0 +1,69 @@
+//! Every shader that a case or a network of the zoo needs is valid WGSL, generated text included.
+
+use std::collections::BTreeMap;
+
+use regraft::Error;
+use regraft::Result;
+use regraft::backend::gpu::{Recording, record};
+use regraft::ops::all_cases;
+use regraft::plan::Plan;
+use wgpu::naga;
+
+use crate::SEED;
+use crate::conformance::{Weights, graph_of};
+use crate::plans::networks;
+
+/// Texts and overrides with what needs them.
+type Shaders = BTreeMap<(String, String), (Vec<(&'static str, f64)>, String)>;
+
+fn collect(recording: Recording, about: &str, shaders: &mut Shaders) {
+    for (_, dispatch) in recording.dispatches {
+        let kernel = dispatch.kernel;
+        let key = (kernel.text.into_owned(), format!("{:?}", kernel.constants));
+        shaders.entry(key).or_insert_with(|| (kernel.constants, about.to_owned()));
+    }
+}
+
+fn validate(text: &str, constants: &[(&str, f64)]) -> std::result::Result<(), String> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
+    let mut validator =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    let info = validator.validate(&module).map_err(|e| e.emit_to_string(text))?;
+    let constants = constants.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+    let stage = Some((naga::ShaderStage::Compute, "main"));
+    let processed = naga::back::pipeline_constants::process_overrides(&module, &info, stage, &constants);
+    processed.map(|_| ()).map_err(|e| e.to_string())
+}
+
+#[test]
+fn every_shader_is_valid() -> Result<()> {
+    let mut shaders = Shaders::new();
+    for case in all_cases() {
+        let x = case.draw(SEED);
+        for weights in [Weights::Fixed, Weights::Written] {
+            match record(&Plan::new(&graph_of(&case, &x, weights)?, None)?, Default::default()) {
+                Err(Error::NoKernel { .. }) => {}
+                recording => collect(recording?, &format!("{case:?}"), &mut shaders),
+            }
+        }
+    }
+    for (name, plan) in networks()? {
+        match record(&plan, Default::default()) {
+            Err(Error::NoKernel { .. }) => {}
+            recording => collect(recording?, name, &mut shaders),
+        }
+    }
+    let invalid = |((text, _), (constants, about)): (&(String, String), &(Vec<_>, String))| {
+        Some(format!("{about}: {}\n{text}", validate(text, constants).err()?))
+    };
+    let failures: Vec<_> = shaders.iter().filter_map(invalid).collect();
+    assert!(shaders.len() > 20, "only {} shaders were found", shaders.len());
+    assert!(failures.is_empty(), "{} of {} shaders fail:\n{}", failures.len(), shaders.len(), failures.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn a_wrong_shader_is_refused() {
+    let text = "@compute @workgroup_size(1) fn main() { let x: f32 = 1u; }";
+    assert!(validate(text, &[]).is_err());
+}
