@@ -141,13 +141,15 @@ impl GpuContext {
         let side = u64::from(self.limits.groups_per_dimension);
         let slices = macs.div_ceil(MACS_PER_DISPATCH).max(groups.div_ceil(side * side)).clamp(1, groups);
         let slice = groups.div_ceil(slices);
-        for first in (0..groups).step_by(slice as usize) {
-            let count = slice.min(groups - first);
-            // Rounded up to full rows of the grid: kernels skip indices beyond their count.
-            let rows = count.div_ceil(side);
-            let width = count.div_ceil(rows);
+        // All slices but the last are full grids: what runs twice would update twice. The last may run beyond `groups`, where
+        // kernels find nothing to do.
+        let width = slice.min(side);
+        let step = slice.div_ceil(width) * width;
+        for first in (0..groups).step_by(step as usize) {
+            let count = step.min(groups - first);
+            let width = width.min(count);
             let words = [first as u32, width as u32].into_iter().chain(params.iter().copied()).collect();
-            let grid = [width as u32, rows as u32];
+            let grid = [width as u32, count.div_ceil(width) as u32];
             self.dispatches.push(Dispatch { kernel: kernel.clone(), bindings: bindings.clone(), params: words, grid });
         }
         Ok(())
