@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::kernels::cpu;
+use crate::kernels::wgsl::Kernel;
 use crate::tensor::TensorType;
 
 /// Gradient descent: `w' = w − rate · dw`. Inputs: `w`, updated in place, `dw`, and `[rate]`.
@@ -46,6 +47,12 @@ impl Operator for Sgd {
         if let ([w], [rate]) = (state, x[1].data) {
             cpu::sgd(w, x[0].data, *rate);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = Kernel::new(include_str!("sgd.wgsl"));
+        let count = x[0].shape.len().div_ceil(4);
+        cx.dispatch_each(&kernel, &[x[1].region, x[2].region], &[x[0].region], count, &[])
     }
 
     #[cfg(any(test, feature = "conformance"))]

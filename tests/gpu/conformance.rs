@@ -117,7 +117,6 @@ const WITHOUT_KERNEL: &[&str] = &[
     "row_loss_grad",
     "scale",
     "scale_norm",
-    "sgd",
     "shift",
     "sigmoid",
     "sigmoid_grad",

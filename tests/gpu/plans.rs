@@ -43,7 +43,7 @@ fn weights_are_bound_part_by_part() -> Result<()> {
         assert_eq!(recording.dispatches.len(), 2, "a matrix of 72 kB has two parts");
         for (_, dispatch) in &recording.dispatches {
             assert!(dispatch.bindings.iter().all(|b| b.region.len as u64 * 4 <= limits.binding_bytes));
-            assert!(dispatch.bindings.iter().all(|b| b.region.first as u64 * 4 % limits.alignment == 0));
+            assert!(dispatch.bindings.iter().all(|b| (b.region.first as u64 * 4).is_multiple_of(limits.alignment)));
         }
     }
     // Rows of the images themselves cannot be split.

@@ -1,8 +1,8 @@
 //! Shaders as text, and a dispatch as plain data. Nothing here knows a device: `backend/gpu` makes pipelines and bind groups of
 //! it, and tests read it.
 //!
-//! Conventions of every kernel: entry `main`; bindings of group 0 are the inputs in the op's order, then the output, then
-//! `var<uniform> p: Params`; `override WG` is the number of invocations a workgroup; the first two words of `Params` are
+//! Conventions of every kernel: entry `main`; bindings of group 0 are what is read, in the op's order, then what is written (the
+//! output, or what an updater changes in place), then `var<uniform> p: Params`; `override WG` is the number of invocations a workgroup; the first two words of `Params` are
 //! `first` and `width`, so that the index of a workgroup is `p.first + wid.y * p.width + wid.x` however the grid is cut.
 
 mod depthwise;
