@@ -114,6 +114,15 @@ impl Backend {
         }
     }
 
+    /// Whether [`Backend::read`] reaches the values.
+    pub fn lies_in_memory(&self) -> bool {
+        match self {
+            Self::Cpu(_) => true,
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(_) => false,
+        }
+    }
+
     /// Reads an output, an input or a trainable parameter where it lies: on the CPU. [`Backend::fetch`] reads from any device.
     pub fn read(&self, name: &str) -> Result<&[f32]> {
         match self {

@@ -31,6 +31,7 @@ impl Request {
     }
 
     /// Each value with its place among the elements of all.
+    #[cfg(feature = "webgpu")]
     pub(super) fn reads(&self) -> &[(Range<usize>, Read)] {
         &self.reads
     }
@@ -102,10 +103,7 @@ impl Readback {
         std::future::poll_fn(|cx| self.poll_with(cx)).await
     }
 
-    #[cfg_attr(
-        not(feature = "webgpu"),
-        expect(clippy::unused_self, unused_variables, reason = "the CPU has nothing to wait for")
-    )]
+    #[cfg_attr(not(feature = "webgpu"), expect(unused_variables, reason = "the CPU has nothing to wait for"))]
     fn poll_with(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<()>> {
         #[cfg(feature = "webgpu")]
         if let State::Coming(pending, constants) = &mut self.state {

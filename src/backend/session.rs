@@ -48,14 +48,11 @@ impl Session {
         for (name, values) in inputs {
             self.backend.write(name, values)?;
         }
-        match &self.backend {
-            Backend::Cpu(_) => self.backend.run(),
-            #[cfg(feature = "webgpu")]
-            Backend::Gpu(_) => {
-                self.read = Some(self.backend.run_for(&self.request)?);
-                Ok(())
-            }
+        if self.backend.lies_in_memory() {
+            return self.backend.run();
         }
+        self.read = Some(self.backend.run_for(&self.request)?);
+        Ok(())
     }
 
     /// Whether the outputs of the run are there. Never waits.

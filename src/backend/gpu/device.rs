@@ -101,13 +101,6 @@ impl Gpu {
             faults,
             info,
         };
-        #[cfg_attr(
-            target_arch = "wasm32",
-            expect(
-                clippy::arc_with_non_send_sync,
-                reason = "objects of browsers stay in one thread, natively they do not"
-            )
-        )]
         Self(Arc::new(shared))
     }
 
