@@ -1,11 +1,11 @@
-//! Every shader that a case or a network of the zoo needs is valid WGSL, generated text included.
+//! Which ops have kernels, and that every shader that a case or a network of the zoo needs is valid WGSL, generated text included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regraft::Error;
 use regraft::Result;
 use regraft::backend::gpu::{Recording, record};
-use regraft::ops::all_cases;
+use regraft::ops::{Op, all_cases};
 use regraft::plan::Plan;
 use regraft::zoo::Architecture;
 use wgpu::naga;
@@ -64,4 +64,77 @@ fn every_shader_is_valid() -> Result<()> {
 fn a_wrong_shader_is_refused() {
     let text = "@compute @workgroup_size(1) fn main() { let x: f32 = 1u; }";
     assert!(validate(text, &[]).is_err());
+}
+
+/// Ops without a kernel for one of their cases: this list only ever shrinks.
+const WITHOUT_KERNEL: &[&str] = &[
+    "activate",
+    "activate_grad",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "amsgrad",
+    "avg_pool",
+    "avg_pool_grad",
+    "batch_norm",
+    "broadcast_like",
+    "clip_grad",
+    "concat",
+    "constrain_norm",
+    "constrain_sign",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "depthwise_conv2d_input_grad",
+    "depthwise_conv2d_weight_grad",
+    "l2_normalize",
+    "l2_normalize_grad",
+    "layer_norm",
+    "layer_norm_grad",
+    "matmul",
+    "max_pool",
+    "max_pool_grad",
+    "maximum",
+    "maximum_grad",
+    "moving_average",
+    "multiply",
+    "nadam",
+    "nesterovs",
+    "pad",
+    "penalize",
+    "rmsprop",
+    "row_loss",
+    "row_loss_grad",
+    "scale",
+    "scale_norm",
+    "shift",
+    "sigmoid",
+    "sigmoid_grad",
+    "slice",
+    "softmax_grad",
+    "softmax_nll",
+    "softmax_nll_grad",
+    "sum_like",
+    "sum_squares",
+    "weight_decay",
+];
+
+#[test]
+fn ops_without_a_kernel_are_known() -> Result<()> {
+    let mut missing = BTreeSet::new();
+    for case in all_cases() {
+        let x = case.draw(SEED);
+        match record(&Plan::new(&graph_of(&case, &x, Weights::Fixed)?, None)?, Default::default()) {
+            Err(Error::NoKernel { vertex, op }) => {
+                assert_eq!((vertex.as_str(), op), ("y", case.op.name()), "the error names another vertex");
+                missing.insert(op);
+            }
+            recording => {
+                recording?;
+            }
+        }
+    }
+    assert_eq!(missing.into_iter().collect::<Vec<_>>(), WITHOUT_KERNEL);
+    assert!(WITHOUT_KERNEL.iter().all(|name| Op::NAMES.contains(name)));
+    Ok(())
 }

@@ -1,15 +1,11 @@
 //! The WebGPU backend against references, the CPU backend and its own counters. Without an adapter these tests fail: natively they
 //! need a Vulkan driver (`VK_ICD_FILENAMES` may point to the one that comes with Chromium), in the browser WebGPU.
 
-#[path = "gpu/conformance.rs"]
 mod conformance;
 #[cfg(not(target_arch = "wasm32"))]
-#[path = "gpu/plans.rs"]
 mod plans;
-#[path = "gpu/session.rs"]
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
-#[path = "gpu/shaders.rs"]
 mod shaders;
 
 use regraft::backend::Gpu;
