@@ -6,6 +6,7 @@ pub mod gpu;
 mod probe;
 mod readback;
 mod session;
+mod step_time;
 
 #[cfg(feature = "webgpu")]
 use crate::error::Error;
@@ -17,6 +18,7 @@ pub use gpu::{Gpu, GpuBackend};
 pub use probe::{Choice, choose};
 pub use readback::{Readback, Request};
 pub use session::Session;
+pub use step_time::StepTime;
 
 /// What plans can run on.
 #[derive(Debug, Clone, Default)]
@@ -102,6 +104,15 @@ impl Backend {
                 let pending = gpu.read_after(false, request)?;
                 Ok(Readback::coming(request, gpu.plan(), pending))
             }
+        }
+    }
+
+    /// Runs all steps; gives how long each took, by the clock `now`.
+    pub fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
+        match self {
+            Self::Cpu(cpu) => Ok(cpu.profile(now)),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(_) => Err(Error::internal("steps are not timed on the GPU")),
         }
     }
 

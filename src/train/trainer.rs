@@ -10,6 +10,7 @@ use super::options::{
 use super::program::{Forward, Mask, Parameters, Program, ROW_WEIGHTS, Snapshot};
 use super::progress::{Position, Progress, Running, Status, hits, monitored};
 use super::updates::Learning;
+use crate::backend::StepTime;
 use crate::data::{FeatureSet, Rng, Stream};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -257,6 +258,13 @@ impl Trainer {
             backend.write(&mask.input, &draw(mask, self.seed, iteration, index as u64))?;
         }
         Ok((end - cursor, inputs.labels.into_iter().chain(inputs.row_weights).collect()))
+    }
+
+    /// Runs the step on the next batch; gives how long each part of it took, by the clock `now`. The parameters learn from it,
+    /// the run does not count it: for measuring alone.
+    pub fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
+        self.feed()?;
+        self.program.backend.profile(now)
     }
 
     fn update(&mut self) -> Result<()> {

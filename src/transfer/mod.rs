@@ -20,6 +20,7 @@ mod parts;
 mod predict;
 mod refit;
 mod requested;
+mod runner;
 mod settings;
 mod transfer_learning;
 mod trunk;
@@ -36,6 +37,7 @@ pub use layer_config::{Depthwise, Layer, LayerKind, NamedPadding, Padding, Pair,
 pub use load::{Files, LoadOptions};
 pub use model::{Model, TensorInfo};
 pub use predict::{Prediction, Predictor, top};
+pub use runner::Runner;
 pub use settings::{LearningConfig, Setting, Settings};
 pub use transfer_learning::TransferLearning;
 pub use trunk::{Trunk, image_input};

@@ -10,8 +10,8 @@ use super::builder::{apply, new_values};
 use super::classifier::{ClassifierOptions, classifier};
 use super::config::{Edit, FineTuneConfiguration};
 use super::freezing::freeze;
+use super::runner::Runner;
 use super::settings::Settings;
-use crate::backend::Session;
 use crate::data::{FeatureSet, Preprocessing};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Split};
@@ -189,23 +189,14 @@ impl Model {
         Ok(())
     }
 
-    /// Runs the network on tensors in the source's layout. `outputs` may name any vertex; default: the model's outputs.
+    /// Runs the network on tensors in the source's layout. `outputs` may name any vertex; default: the model's outputs. Plans anew
+    /// each time; [`Runner`] does not.
     pub fn run(&self, inputs: &[(String, Tensor)], outputs: Option<&[String]>) -> Result<Vec<(String, Tensor)>> {
-        let mut graph = self.graph.clone();
-        if let Some(names) = outputs {
-            let ids = names.iter().map(|name| graph.require(name)).collect::<Result<Vec<_>>>()?;
-            graph.set_outputs(ids);
-        }
-        let batch = self.check_inputs(inputs)?;
-        let mut session = Session::new(&graph, batch, None)?;
-        let views: Option<Vec<(&str, &[f32])>> =
-            inputs.iter().map(|(name, tensor)| Some((name.as_str(), tensor.as_f32()?))).collect();
-        session.run(&views.ok_or_else(|| Error::option("inputs", "tensors are f32"))?)?;
-        session.tensors()
+        Runner::new(self, inputs, outputs)?.run(inputs)
     }
 
     /// Every input is there with a shape that fits, and no other; returns the batch.
-    fn check_inputs(&self, inputs: &[(String, Tensor)]) -> Result<usize> {
+    pub(super) fn check_inputs(&self, inputs: &[(String, Tensor)]) -> Result<usize> {
         let known = |name: &str| self.graph.inputs().iter().any(|id| self.graph.get(*id).name == name);
         if let Some((name, _)) = inputs.iter().find(|(name, _)| !known(name)) {
             return Err(Error::option("inputs", format!("the model has no input '{name}'")));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Map, Object, Reflect, Uint8Array, Uint8ClampedArray};
+use js_sys::{Array, BigInt64Array, Float32Array, Function, Int32Array, Map, Object, Reflect, Uint8Array, Uint8ClampedArray};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
@@ -123,6 +123,11 @@ pub(super) fn tensors_from_js(object: &Object) -> JsResult<Vec<(String, Tensor)>
 /// Setting a property of an object we just made cannot fail.
 pub(super) fn set(object: &JsValue, key: &str, value: &JsValue) {
     let _ = Reflect::set(object, &key.into(), value);
+}
+
+/// A clock that JavaScript reads: 0 where it gives no number.
+pub(super) fn clock(now: &Function) -> impl FnMut() -> f64 {
+    move || now.call0(&JsValue::UNDEFINED).ok().and_then(|t| t.as_f64()).unwrap_or_default()
 }
 
 /// Decoded pixels of a JavaScript object `{ data, width, height, channels }`.

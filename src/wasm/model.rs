@@ -1,7 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use js_sys::{Map, Object};
+use js_sys::{Function, Map, Object};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -11,8 +11,9 @@ use crate::data::{Image, Preprocessing};
 use crate::eval::Evaluation;
 use crate::formats::Format;
 use crate::graph::{VertexSummary, print_summary};
+use crate::tensor::Tensor;
 use crate::transfer::{
-    ClassifierOptions, Edit, ExportOptions, GradCam, LoadOptions, Model, Prediction, Predictor, TensorInfo,
+    ClassifierOptions, Edit, ExportOptions, GradCam, LoadOptions, Model, Prediction, Predictor, Runner, TensorInfo,
 };
 
 thread_local! {
@@ -29,6 +30,8 @@ pub(super) fn live_tensors() -> usize {
 pub struct WasmModel {
     pub(super) model: Model,
     predictor: RefCell<Option<Predictor>>,
+    /// The plan of the last run: the next one is mostly like it.
+    runner: RefCell<Option<Runner>>,
     /// Hashing a trunk reads all its weights; the key of each cut is kept.
     keys: RefCell<BTreeMap<Option<Vec<String>>, String>>,
     tensors: usize,
@@ -44,7 +47,7 @@ impl WasmModel {
     fn new(model: Model) -> Self {
         let tensors = model.graph.iter().filter(|(_, v)| v.is_stored()).count();
         LIVE_TENSORS.set(LIVE_TENSORS.get() + tensors);
-        Self { model, predictor: RefCell::default(), keys: RefCell::default(), tensors }
+        Self { model, predictor: RefCell::default(), runner: RefCell::default(), keys: RefCell::default(), tensors }
     }
 
     pub(super) fn key(&self, at: Option<Vec<String>>) -> JsResult<String> {
@@ -60,7 +63,25 @@ impl WasmModel {
     /// To be called after parameters changed.
     pub(super) fn changed(&mut self) {
         self.predictor.replace(None);
+        self.runner.replace(None);
         self.keys.borrow_mut().clear();
+    }
+
+    fn with_runner<R>(
+        &self,
+        inputs: &[(String, Tensor)],
+        outputs: Option<&[String]>,
+        body: impl FnOnce(&mut Runner) -> crate::Result<R>,
+    ) -> crate::Result<R> {
+        let mut kept = self.runner.borrow_mut();
+        match kept.as_mut() {
+            Some(runner) if runner.fits(&self.model, inputs, outputs)? => body(runner),
+            _ => {
+                // The old plan goes before the new one comes: together they might not fit.
+                *kept = None;
+                body(kept.insert(Runner::new(&self.model, inputs, outputs)?))
+            }
+        }
     }
 
     fn checked(&self, features: &WasmFeatures, at: JsValue) -> JsResult<Option<Vec<String>>> {
@@ -127,8 +148,15 @@ impl WasmModel {
     pub fn run(&self, inputs: &Object, outputs: JsValue) -> JsResult<JsValue> {
         let inputs = convert::tensors_from_js(inputs)?;
         let outputs = names(outputs, "outputs")?;
-        let results = self.model.run(&inputs, outputs.as_deref()).or_throw()?;
+        let results = self.with_runner(&inputs, outputs.as_deref(), |runner| runner.run(&inputs)).or_throw()?;
         Ok(convert::tensors_to_js(&results))
+    }
+
+    /// `StepTime[]` of a run: what each step did and how long it took by `now`, a function that gives milliseconds.
+    pub fn profile(&self, inputs: &Object, now: &Function) -> JsResult<JsValue> {
+        let inputs = convert::tensors_from_js(inputs)?;
+        let mut clock = convert::clock(now);
+        to_js(&self.with_runner(&inputs, None, |runner| runner.profile(&inputs, &mut clock)).or_throw()?)
     }
 
     /// Recorded edits, applied to a copy.

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use js_sys::Function;
 use serde_json::{Map, Value};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{JsResult, OrThrow, failure, from_js, names, to_js};
+use super::convert::{JsResult, OrThrow, clock, failure, from_js, names, to_js};
 use super::features::WasmFeatures;
 use super::model::WasmModel;
 use crate::error::Error;
@@ -50,6 +51,11 @@ impl WasmTrainer {
                 return to_js(&status);
             }
         }
+    }
+
+    /// `StepTime[]` of one step, by `now`, a function that gives milliseconds. For measuring alone: the run does not count it.
+    pub fn profile(&mut self, now: &Function) -> JsResult<JsValue> {
+        to_js(&self.trainer.profile(&mut clock(now)).or_throw()?)
     }
 
     /// Ends the run as early stopping does.

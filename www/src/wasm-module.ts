@@ -38,6 +38,8 @@ export interface WasmModel extends Freed {
   /** Of its configuration. */
   seed(): number;
   run(inputs: Record<string, Tensor>, outputs: readonly string[] | undefined): Record<string, Tensor>;
+  /** A run, step by step. `now` gives milliseconds. */
+  profile(inputs: Record<string, Tensor>, now: () => number): StepTime[];
   /** Recorded edits, applied to a copy. */
   edit(edits: readonly Edit[]): WasmModel;
   reinitialized(): string[];
@@ -55,6 +57,9 @@ export interface WasmModel extends Freed {
   unfrozen(at: Cut): WasmModel;
   export(format: ExportFormat, options: ExportOptions): { files: Map<string, Uint8Array>; verified: { samples: number; maxAbsDiff: number } };
 }
+
+/** What a step of a plan does, with NHWC shapes, and how long it took. */
+export interface StepTime { vertex: string; op: string; input: number[]; output: number[]; macs: number; time: number }
 
 /** The frozen part of a model, in a trunk worker. */
 export interface WasmTrunk extends Freed {
@@ -103,6 +108,8 @@ export interface WasmFeatures extends Freed {
 export interface WasmTrainer extends Freed {
   /** Trains for about budgetMs, at least one iteration, and not past the end of an epoch. */
   run(budgetMs: number): TrainStatus;
+  /** One step, part by part; the run does not count it. */
+  profile(now: () => number): StepTime[];
   /** Ends the run as early stopping does: the next run() says so. */
   stop(): void;
   /** The run as bytes that create() takes. */

@@ -1,5 +1,6 @@
 //! Runs plans with the kernels of `kernels::cpu`, one step after the other.
 
+use super::StepTime;
 use crate::error::{Error, Result};
 use crate::kernels::cpu::Scratch;
 use crate::ops::{CpuContext, Prepared, View};
@@ -52,6 +53,17 @@ impl CpuBackend {
     /// See [`super::Backend::run`].
     pub fn run(&mut self) {
         (0..self.plan.steps.len()).for_each(|index| self.execute(index));
+    }
+
+    /// See [`super::Backend::profile`].
+    pub fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Vec<StepTime> {
+        let mut times = Vec::with_capacity(self.plan.steps.len() + 1);
+        times.push(now());
+        for index in 0..self.plan.steps.len() {
+            self.execute(index);
+            times.push(now());
+        }
+        self.plan.steps.iter().zip(times.windows(2)).map(|(step, t)| StepTime::new(step, t[1] - t[0])).collect()
     }
 
     /// See [`super::Backend::run_checked`].

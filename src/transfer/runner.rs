@@ -1,0 +1,55 @@
+//! Raw inference, many times over.
+
+use super::model::Model;
+use crate::backend::{Session, StepTime};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// A network planned for one batch size and choice of outputs.
+#[derive(Debug)]
+pub struct Runner {
+    session: Session,
+    batch: usize,
+    outputs: Option<Vec<String>>,
+}
+
+impl Runner {
+    /// Plans what [`Model::run`] does with these inputs and outputs.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    pub fn new(model: &Model, inputs: &[(String, Tensor)], outputs: Option<&[String]>) -> Result<Self> {
+        let mut graph = model.graph.clone();
+        if let Some(names) = outputs {
+            let ids = names.iter().map(|name| graph.require(name)).collect::<Result<Vec<_>>>()?;
+            graph.set_outputs(ids);
+        }
+        let batch = model.check_inputs(inputs)?;
+        let session = Session::new(&graph, batch, None)?;
+        Ok(Self { session, batch, outputs: outputs.map(<[String]>::to_vec) })
+    }
+
+    /// Whether it is what [`Runner::new`] would make again.
+    ///
+    /// # Errors
+    /// `bad-option` and `shape` for inputs the network does not take.
+    pub fn fits(&self, model: &Model, inputs: &[(String, Tensor)], outputs: Option<&[String]>) -> Result<bool> {
+        Ok(model.check_inputs(inputs)? == self.batch && outputs == self.outputs.as_deref())
+    }
+
+    /// Runs it on inputs that fit.
+    pub fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        self.session.run(&views(inputs)?)?;
+        self.session.tensors()
+    }
+
+    /// Runs it on inputs that fit; gives how long each step took, by the clock `now`.
+    pub fn profile(&mut self, inputs: &[(String, Tensor)], now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
+        self.session.profile(&views(inputs)?, now)
+    }
+}
+
+fn views(inputs: &[(String, Tensor)]) -> Result<Vec<(&str, &[f32])>> {
+    let views: Option<_> = inputs.iter().map(|(name, tensor)| Some((name.as_str(), tensor.as_f32()?))).collect();
+    views.ok_or_else(|| Error::option("inputs", "tensors are f32"))
+}
