@@ -25,6 +25,7 @@ export function findChromium() {
   throw new Error('No Chromium or Chrome found. Install one (scripts/setup, or apt-get install chromium), or set CHROMIUM to its path.');
 }
 
-export function launch() {
-  return chromium.launch({ executablePath: findChromium(), args: ['--headless=new', ...FLAGS] });
+/** @param {readonly string[]} flags beside those that a machine without screen and network needs */
+export function launch(flags = []) {
+  return chromium.launch({ executablePath: findChromium(), args: ['--headless=new', ...FLAGS, ...flags] });
 }

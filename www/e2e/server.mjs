@@ -6,7 +6,7 @@ import { extname, join, normalize, sep } from 'node:path';
 const PREFIX = '/photos/regraft/';
 
 const TYPES = new Map(Object.entries({
-  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm', '.json': 'application/json',
+  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm', '.json': 'application/json',
   '.png': 'image/png', '.jpg': 'image/jpeg', '.svg': 'image/svg+xml',
 }));
 
@@ -41,19 +41,46 @@ export async function sampleFile(photos, path) {
   return fileIn(photos, path);
 }
 
+/** What makes a page cross-origin isolated, so that it has shared memory and fine clocks. */
+export const ISOLATING = {
+  'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp', 'cross-origin-resource-policy': 'same-origin',
+};
+
+/** @param {import('node:http').IncomingMessage} request */
+async function bodyOf(request) {
+  const parts = [];
+  for await (const part of request) parts.push(part);
+  return Buffer.concat(parts).toString();
+}
+
 /**
- * Serves the folder `site`, and `photos` as `samples/` beside the page where given, to this machine only.
- * `port` 0 takes any free one.
- * @param {{ site: string, photos?: string, port?: number }} options
+ * Serves the folder `site`, `photos` as `samples/` beside the page where given, and other folders under the names they are given, to
+ * this machine only. `port` 0 takes any free one; `onPost` gets the path and the body of what a page posts.
+ * @param {{
+ *   site: string, photos?: string, port?: number, folders?: Record<string, string>, headers?: Record<string, string>,
+ *   onPost?(path: string, body: string): void,
+ * }} options
  */
-export async function serve({ site, photos, port = 0 }) {
+export async function serve({ site, photos, port = 0, folders = {}, headers = {}, onPost }) {
+  /** @param {string} path */
+  const find = (path) => {
+    const [first, rest] = [path.split('/', 1)[0] ?? '', path.slice(path.indexOf('/') + 1)];
+    if (photos && first === 'samples') return sampleFile(photos, rest);
+    const folder = folders[first];
+    return folder === undefined ? fileIn(site, path) : fileIn(folder, rest);
+  };
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname);
     try {
       if (!path.startsWith(PREFIX)) throw new Error(`${path} is outside`);
       const rest = path.slice(PREFIX.length) || 'index.html';
-      const { type, body } = await (photos && rest.startsWith('samples/') ? sampleFile(photos, rest.slice('samples/'.length)) : fileIn(site, rest));
-      response.writeHead(200, { 'content-type': type }).end(body);
+      if (request.method === 'POST' && onPost) {
+        onPost(rest, await bodyOf(request));
+        response.writeHead(204).end();
+        return;
+      }
+      const { type, body } = await find(rest);
+      response.writeHead(200, { 'content-type': type, ...headers }).end(body);
     } catch {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('not found');
     }

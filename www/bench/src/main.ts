@@ -1,0 +1,26 @@
+// One row of the bench, as the address says; the result goes back to the server.
+import { forwardRow } from './forward.js';
+import { photosRow } from './photos.js';
+import { fail, send } from './report.js';
+import { scaleRow } from './scale.js';
+import { trainingRow } from './train.js';
+
+const query = new URLSearchParams(location.search);
+const number = (name: string, fallback: number): number => Number(query.get(name) ?? fallback);
+const budget = { rounds: number('rounds', 60), seconds: number('seconds', 20), warmUp: number('warmUp', 15) };
+const cores = navigator.hardwareConcurrency;
+
+async function run(): Promise<unknown> {
+  if (!crossOriginIsolated) throw new Error('the page is not cross-origin isolated: no opponent has threads');
+  const row = query.get('row');
+  switch (row) {
+    case 'forward': return forwardRow(query.get('net') ?? '', budget);
+    case 'photos': return photosRow(number('count', 256), cores, budget);
+    case 'head': return trainingRow({ net: 'head', batch: 32, threads: number('threads', 1), opponents: ['wasm', 'jax'], ours: true }, budget);
+    case 'blocks': return trainingRow({ net: 'blocks', batch: 16, threads: cores, opponents: ['wasm', 'jax', 'webgl', 'cpu'], ours: true }, budget);
+    case 'scale': return scaleRow(number('count', 10));
+    default: throw new Error(`no row ${String(row)}`);
+  }
+}
+
+run().then(send, fail).catch((error: unknown) => console.error(error));

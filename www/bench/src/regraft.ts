@@ -1,0 +1,89 @@
+// Our engine: the wasm module on this thread for what one thread does, the package for the rest.
+import type { SimdBuild, Tensor } from 'regraft';
+import type { StepTime, WasmFeatures, WasmModel, WasmModule, WasmTrainer } from '../../src/wasm-module.js';
+
+export type { StepTime };
+
+/** Where the server has the built package. */
+const PACKAGE = './package/';
+
+/** The module in this thread. */
+export async function loadRegraft(build: SimdBuild): Promise<WasmModule> {
+  const glue = await import(/* @vite-ignore */ new URL(`${PACKAGE}wasm/${build}/regraft.js`, document.baseURI).href) as
+    WasmModule & { default(): Promise<unknown> };
+  await glue.default();
+  return glue;
+}
+
+/** A model whose only input is `x`, a batch in its source's layout. */
+export class RegraftForward {
+  private readonly input: string;
+  private readonly output: string;
+
+  constructor(private readonly model: WasmModel) {
+    const { inputs, outputs } = model.info();
+    this.input = inputs[0]?.name ?? '';
+    this.output = outputs[0]?.name ?? '';
+  }
+
+  run(x: Tensor): Float32Array {
+    return this.model.run({ [this.input]: x }, undefined)[this.output]?.data as Float32Array;
+  }
+
+  /** Steps with the median of their times. */
+  profile(x: Tensor, rounds: number): StepTime[] {
+    return medians(rounds, () => this.model.profile({ [this.input]: x }, () => performance.now()));
+  }
+}
+
+export function medians(rounds: number, run: () => StepTime[]): StepTime[] {
+  const all = Array.from({ length: rounds }, run);
+  return (all[0] ?? []).map((step, at) => {
+    const times = all.map((steps) => steps[at]?.time ?? NaN).sort((a, b) => a - b);
+    return { ...step, time: times[Math.floor(times.length / 2)] ?? NaN };
+  });
+}
+
+/** Training of a model's unfrozen part on rows of features. */
+export class RegraftTrainer {
+  private readonly trainer: WasmTrainer;
+  private readonly features: WasmFeatures;
+
+  constructor(
+    module: WasmModule, private readonly model: WasmModel, rows: Float32Array, targets: Float32Array,
+    { count, batchSize, learningRate, labels }: { count: number; batchSize: number; learningRate: number; labels: readonly string[] },
+  ) {
+    const shapes = model.info().vertices;
+    const tensors = model.boundary(undefined).map((name) => {
+      const outputShape = shapes.find((vertex) => vertex.name === name)?.outputShape ?? [];
+      return { name, shape: outputShape.slice(1).map(Number) };
+    });
+    this.features = module.WasmFeatures.create(tensors, { count, labels, trunkKey: model.trunkKey(undefined), dtype: 'f32', views: 1 });
+    const [width, classes] = [rows.length / count, labels.length];
+    for (let row = 0; row < count; row++) {
+      this.features.set(row, targets.subarray(row * classes, (row + 1) * classes), `row ${row}`, -1, rows.subarray(row * width, (row + 1) * width));
+    }
+    this.trainer = module.WasmTrainer.create(model, undefined, this.features, undefined, {
+      epochs: 1_000_000, batchSize, shuffle: false, updater: { type: 'adam', learningRate },
+    }, undefined);
+  }
+
+  /** Updates to the end of the epoch. */
+  epoch(): void {
+    this.trainer.run(Infinity);
+  }
+
+  /** One update; the mean loss of the epoch so far. */
+  step(): number {
+    return this.trainer.run(0).loss;
+  }
+
+  profile(rounds: number): StepTime[] {
+    return medians(rounds, () => this.trainer.profile(() => performance.now()));
+  }
+
+  /** Losses of all updates. Ends the training. */
+  losses(): number[] {
+    return this.trainer.finish(this.model, 'aborted').iterations.map(({ loss }) => loss);
+  }
+}

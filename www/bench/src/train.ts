@@ -1,0 +1,124 @@
+// One training step on rows of features that are at hand, loss read back.
+import { interleave, largestDifference, noise, toNchw, type Budget, type Contestant } from './measure.js';
+import { JaxTrainer, jaxArray, useJax } from './jax.js';
+import { measurePeak } from './peak.js';
+import { loadNet, product } from './program.js';
+import { RegraftTrainer, loadRegraft } from './regraft.js';
+import { say, type Row } from './report.js';
+import { TfjsTrainer, tf, useTfjs, type Backend } from './tfjs.js';
+import { versions } from './versions.js';
+
+export interface Training { net: 'head' | 'blocks'; batch: number; threads: number; opponents: readonly (Backend | 'jax' | 'jax-webgpu')[]; ours: boolean }
+
+/** Batches of an epoch; everyone goes through them in the same order. */
+const BATCHES = 8;
+/** Updates whose losses are compared. */
+const COMPARED = 5;
+const LEARNING_RATE = 1e-3;
+
+interface Trainee { name: string; version: string; threads: number; step(batch: number): number | Promise<number>; epoch?(): void }
+
+export async function trainingRow({ net, batch, threads, opponents, ours }: Training, budget: Budget): Promise<Row> {
+  const folder = `./nets/${net}`;
+  const [network, regraft] = await Promise.all([loadNet(folder), fetch(`${folder}/model.regraft`).then((r) => r.arrayBuffer())]);
+  const { inputShape, outputShape } = network.program;
+  const [width, classes, count] = [product(inputShape), product(outputShape), batch * BATCHES];
+  // Features behind a ReLU6 or a sum: what is below 0 is of little use, so all of them are positive.
+  const rows = noise(count * width).map((value) => Math.abs(value));
+  const targets = new Float32Array(count * classes);
+  for (let row = 0; row < count; row++) targets[row * classes + (row * 7) % classes] = 1;
+  const isImage = inputShape.length === 3;
+  const nchw = isImage ? toNchw(rows, inputShape) : rows;
+  const part = (values: Float32Array, at: number): Float32Array => values.subarray(at * values.length / BATCHES, (at + 1) * values.length / BATCHES);
+  const absent: { name: string; reason: string }[] = [];
+  const contestants: Contestant[] = [];
+  let reference: readonly number[] | undefined;
+  let trainer: RegraftTrainer | undefined;
+
+  const join = async (name: string, open: () => Promise<Trainee>): Promise<void> => {
+    say(`${net}: ${name}`);
+    try {
+      const begin = performance.now();
+      const trainee = await open();
+      const losses = [await trainee.step(0)];
+      const first = performance.now() - begin;
+      for (let at = 1; at < COMPARED; at++) losses.push(await trainee.step(at));
+      reference ??= losses;
+      let at = COMPARED;
+      const steps = trainee.epoch ? BATCHES : Math.max(1, Math.min(BATCHES, Math.ceil(50 / await typical(trainee))));
+      contestants.push({
+        name, version: trainee.version, threads: trainee.threads, first, units: steps, difference: largestDifference(losses, reference),
+        turn: trainee.epoch ?? (async () => {
+          for (let i = 0; i < steps; i++) await trainee.step(at++ % BATCHES);
+        }),
+      });
+    } catch (error) {
+      absent.push({ name, reason: String(error) });
+    }
+  };
+
+  if (ours) {
+    for (const build of ['relaxed-simd', 'simd128'] as const) {
+      const module = await loadRegraft(build);
+      await join(`regraft ${build}`, async () => {
+        const labels = Array.from({ length: classes }, (_, at) => ['birds', 'flowers', 'fruit', 'mammals', 'vegetables'][at] ?? String(at));
+        const model = module.WasmModel.load(new Map([['model', new Uint8Array(regraft)]]), {});
+        const made = new RegraftTrainer(module, model, nchw, targets, { count, batchSize: batch, learningRate: LEARNING_RATE, labels });
+        trainer ??= made;
+        // The module tells the mean of the epoch so far.
+        let sum = 0;
+        const step = (at: number): number => {
+          const before = sum;
+          sum = made.step() * (at + 1);
+          return sum - before;
+        };
+        return { name: build, version: versions.regraft, threads: 1, step, epoch: () => made.epoch() };
+      });
+    }
+  }
+  for (const opponent of opponents) {
+    if (opponent === 'jax' || opponent === 'jax-webgpu') {
+      const device = opponent === 'jax' ? 'wasm' : 'webgpu';
+      await join(`jax-js ${device}`, async () => {
+        await useJax(device);
+        const made = new JaxTrainer(network, LEARNING_RATE);
+        const shape = isImage ? [batch, inputShape[2]!, inputShape[0]!, inputShape[1]!] : [batch, width];
+        const batches = Array.from({ length: BATCHES }, (_, at) => ({ x: jaxArray(part(nchw, at), shape), y: jaxArray(part(targets, at), [batch, classes]) }));
+        return { name: opponent, version: versions.jax, threads: device === 'wasm' ? navigator.hardwareConcurrency : 1, step: (at) => made.step(batches[at]!.x, batches[at]!.y) };
+      });
+      continue;
+    }
+    await join(`tfjs ${opponent}`, async () => {
+      await useTfjs(opponent, threads);
+      const made = new TfjsTrainer(network, LEARNING_RATE);
+      const batches = Array.from({ length: BATCHES }, (_, at) => ({
+        x: tf.tensor(part(rows, at), [batch, ...inputShape]), y: tf.tensor(part(targets, at), [batch, classes]),
+      }));
+      const step = async (at: number): Promise<number> => {
+        // The current backend is a setting of the page.
+        if (tf.getBackend() !== opponent) await tf.setBackend(opponent);
+        return made.step(batches[at]!.x, batches[at]!.y);
+      };
+      return { name: opponent, version: versions.tfjs, threads: opponent === 'wasm' ? threads : 1, step };
+    });
+  }
+
+  const timings = await interleave(contestants, budget);
+  const profile = trainer?.profile(15);
+  return {
+    title: TITLES[net], unit: 'step', timings, absent, ...profile && { profile }, peak: ours ? await measurePeak() : [],
+    notes: [`difference: of the losses of the first ${COMPARED} updates`],
+  };
+}
+
+const TITLES = {
+  head: 'head step 1280 → 100 → 5, batch 32, Adam',
+  blocks: 'step with the last two blocks of MobileNetV2 unfrozen, batch 16, Adam',
+} as const;
+
+/** Milliseconds of a step that is no first one. */
+async function typical(trainee: Trainee): Promise<number> {
+  const begin = performance.now();
+  await trainee.step(COMPARED);
+  return performance.now() - begin;
+}
