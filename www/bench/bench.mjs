@@ -14,7 +14,7 @@ import { ratios, rowText, table } from './table.mjs';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const TARGET = here('../../target/bench');
 /** A row that takes longer is given up. */
-const PATIENCE = 15 * 60_000;
+const PATIENCE = 10 * 60_000;
 const COLD_ROUNDS = 7;
 
 const forwards = ['mobilenet_v2', 'efficientnet_lite0', 'resnet18', 'squeezenet1_1', 'vgg16'];
@@ -41,7 +41,7 @@ const GPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']
 
 const { positionals: [suite = 'cpu'], values: options } = parseArgs({
   allowPositionals: true,
-  options: { browser: { type: 'string', default: 'chromium' }, rows: { type: 'string' }, seconds: { type: 'string' } },
+  options: { browser: { type: 'string', default: 'chromium' }, rows: { type: 'string' }, seconds: { type: 'string' }, only: { type: 'string' } },
 });
 if (!SUITES[suite]) throw new Error(`no suite ${suite}: one of ${Object.keys(SUITES).join(', ')}`);
 
@@ -50,6 +50,7 @@ const names = options.rows?.split(',') ?? (options.browser === 'firefox' && suit
 const unknown = names.find((name) => !all.includes(name));
 if (unknown) throw new Error(`no row ${unknown}: one of ${all.join(', ')}`);
 
+process.once('SIGTERM', () => process.exit(143));
 const say = (text) => console.log(`   ${text}`);
 await mkdir(TARGET, { recursive: true });
 await writeNetworks({ assets: here('../../assets'), to: `${TARGET}/nets`, createEngine, log: say });
@@ -61,7 +62,7 @@ const server = await serve({
   photos: here('../../assets/photos'),
   folders: {
     nets: `${TARGET}/nets`, package: here('../dist'), imagenet: here('../../assets/imagenet'),
-    ort: here('node_modules/onnxruntime-web/dist'), 'tfjs-wasm': here('node_modules/@tensorflow/tfjs-backend-wasm/dist'),
+    ort: here('node_modules/onnxruntime-web/dist'), tfjs: here('node_modules/@tensorflow'),
   },
   headers: { ...ISOLATING, 'cache-control': 'max-age=86400' },
   onPost(path, body) {
@@ -117,7 +118,7 @@ for (const name of names) {
   const query = SUITES[suite][name];
   console.log(`\n${name}`);
   try {
-    const made = query.row === 'cold' ? await cold() : await open('index.html', { ...query, ...options.seconds && { seconds: options.seconds } });
+    const made = query.row === 'cold' ? await cold() : await open('index.html', { ...query, ...options.seconds && { seconds: options.seconds }, ...options.only && { only: options.only } });
     for (const row of [made].flat()) {
       rows.push({ name, ...row });
       console.log(`\n${rowText(row)}`);

@@ -22,7 +22,7 @@ export async function chromium({ flags = [], onLine = () => undefined } = {}) {
     async open(url) {
       await page?.close();
       page = await context.newPage();
-      page.on('console', (message) => { if (message.type() === 'error') onLine(message.text()); });
+      page.on('console', (message) => { if (message.type() === 'error' || message.type() === 'warning') onLine(message.text()); });
       page.on('crash', () => onLine('the page crashed'));
       await page.goto(url, { waitUntil: 'commit' });
     },

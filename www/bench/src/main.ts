@@ -3,11 +3,14 @@ import { forwardRow } from './forward.js';
 import { photosRow } from './photos.js';
 import { fail, send } from './report.js';
 import { scaleRow } from './scale.js';
+import type { Backend } from './tfjs.js';
 import { trainingRow } from './train.js';
 
 const query = new URLSearchParams(location.search);
 const number = (name: string, fallback: number): number => Number(query.get(name) ?? fallback);
 const budget = { rounds: number('rounds', 60), seconds: number('seconds', 20), warmUp: number('warmUp', 15) };
+/** Opponents, where not all of them are wanted. */
+const only = query.get('only')?.split(',') as readonly (Backend | 'jax')[] | undefined;
 const cores = navigator.hardwareConcurrency;
 
 async function run(): Promise<unknown> {
@@ -16,8 +19,8 @@ async function run(): Promise<unknown> {
   switch (row) {
     case 'forward': return forwardRow(query.get('net') ?? '', budget);
     case 'photos': return photosRow(number('count', 256), cores, budget);
-    case 'head': return trainingRow({ net: 'head', batch: 32, threads: number('threads', 1), opponents: ['wasm', 'jax'], ours: true }, budget);
-    case 'blocks': return trainingRow({ net: 'blocks', batch: 16, threads: cores, opponents: ['wasm', 'jax', 'webgl', 'cpu'], ours: true }, budget);
+    case 'head': return trainingRow({ net: 'head', batch: 32, threads: number('threads', 1), opponents: only ?? ['wasm', 'jax'], ours: true }, budget);
+    case 'blocks': return trainingRow({ net: 'blocks', batch: 16, threads: cores, opponents: only ?? ['wasm', 'cpu', 'webgl', 'jax'], ours: true }, budget);
     case 'scale': return scaleRow(number('count', 10));
     default: throw new Error(`no row ${String(row)}`);
   }

@@ -6,23 +6,39 @@ export { tf };
 
 export type Backend = 'wasm' | 'cpu' | 'webgl' | 'webgpu';
 
-/** Where the server has the wasm files of the package. */
-const WASM_FILES = './tfjs-wasm/';
+/** Where the server has the packages. */
+const PACKAGES = './tfjs/';
+
+/** The wasm build is chosen once in a page. */
+let isSet = false;
+const scripts = new Map<string, Promise<unknown>>();
+
+function script(path: string): Promise<unknown> {
+  const loading = scripts.get(path) ?? new Promise((resolve, reject) => {
+    const element = document.createElement('script');
+    Object.assign(element, { src: PACKAGES + path, onload: resolve, onerror: () => reject(new Error(`${path} was not loaded`)) });
+    document.head.append(element);
+  });
+  scripts.set(path, loading);
+  return loading;
+}
+
+interface WasmSettings { setWasmPaths(prefix: string): void; setThreadsCount(count: number): void }
 
 /** Makes a backend the current one. wasm: `threads` 1 takes the build without threads. */
 export async function useTfjs(backend: Backend, threads = 1): Promise<void> {
-  switch (backend) {
-    case 'wasm': {
-      const wasm = await import('@tensorflow/tfjs-backend-wasm');
-      wasm.setWasmPaths(WASM_FILES);
-      tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads > 1);
-      if (threads > 1) wasm.setThreadsCount(threads);
-      break;
-    }
-    case 'cpu': await import('@tensorflow/tfjs-backend-cpu'); break;
-    case 'webgl': await import('@tensorflow/tfjs-backend-webgl'); break;
-    case 'webgpu': await import('@tensorflow/tfjs-backend-webgpu'); break;
-    default: return backend satisfies never;
+  // Backends are not bundled: the threaded one starts workers from the text of its own functions.
+  const shared = globalThis as { tf?: object };
+  shared.tf ??= { ...tf };
+  // WebGL leaves what is small to the CPU.
+  if (backend === 'webgl') await script('tfjs-backend-cpu/dist/tf-backend-cpu.es2017.min.js');
+  await script(`tfjs-backend-${backend}/dist/tf-backend-${backend}.es2017.min.js`);
+  if (backend === 'wasm' && !isSet) {
+    isSet = true;
+    const { wasm } = shared.tf as { wasm: WasmSettings };
+    wasm.setWasmPaths(new URL(`${PACKAGES}tfjs-backend-wasm/dist/`, document.baseURI).href);
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads > 1);
+    if (threads > 1) wasm.setThreadsCount(threads);
   }
   if (!await tf.setBackend(backend)) throw new Error(`TensorFlow.js has no ${backend} here`);
   await tf.ready();

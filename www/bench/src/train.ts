@@ -1,4 +1,5 @@
 // One training step on rows of features that are at hand, loss read back.
+import '@tensorflow/tfjs-core/dist/register_all_gradients.js';
 import { interleave, largestDifference, noise, toNchw, type Budget, type Contestant } from './measure.js';
 import { JaxTrainer, jaxArray, useJax } from './jax.js';
 import { measurePeak } from './peak.js';
@@ -14,7 +15,9 @@ export interface Training { net: 'head' | 'blocks'; batch: number; threads: numb
 const BATCHES = 8;
 /** Updates whose losses are compared. */
 const COMPARED = 5;
-const LEARNING_RATE = 1e-3;
+/** Milliseconds of a first step after which an opponent is left out of the rounds. */
+const LONGEST_STEP = 20_000;
+const LEARNING_RATE = 1e-4;
 
 interface Trainee { name: string; version: string; threads: number; step(batch: number): number | Promise<number>; epoch?(): void }
 
@@ -32,6 +35,7 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
   const part = (values: Float32Array, at: number): Float32Array => values.subarray(at * values.length / BATCHES, (at + 1) * values.length / BATCHES);
   const absent: { name: string; reason: string }[] = [];
   const contestants: Contestant[] = [];
+  const notes = [`difference: of the losses of the first ${COMPARED} updates`];
   let reference: readonly number[] | undefined;
   let trainer: RegraftTrainer | undefined;
 
@@ -42,8 +46,14 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
       const trainee = await open();
       const losses = [await trainee.step(0)];
       const first = performance.now() - begin;
+      if (first > LONGEST_STEP) {
+        reference ??= losses;
+        const difference = Math.abs(losses[0]! - reference[0]!).toExponential(1);
+        throw new Error(`its first step took ${(first / 1000).toFixed(1)} s and is not repeated; its loss differs by ${difference}`);
+      }
       for (let at = 1; at < COMPARED; at++) losses.push(await trainee.step(at));
       reference ??= losses;
+      notes.push(`${name}: losses ${losses.map((loss) => loss.toFixed(5)).join(', ')}`);
       let at = COMPARED;
       const steps = trainee.epoch ? BATCHES : Math.max(1, Math.min(BATCHES, Math.ceil(50 / await typical(trainee))));
       contestants.push({
@@ -107,7 +117,7 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
   const profile = trainer?.profile(15);
   return {
     title: TITLES[net], unit: 'step', timings, absent, ...profile && { profile }, peak: ours ? await measurePeak() : [],
-    notes: [`difference: of the losses of the first ${COMPARED} updates`],
+    notes,
   };
 }
 
