@@ -1,6 +1,6 @@
 // Runs rows of the bench in a browser and prints what they found.
 //
-//   node bench.mjs cpu|webgpu|scale [--browser chromium|firefox] [--rows NAME,NAME] [--seconds N]
+//   node bench.mjs cpu|webgpu|scale [--browser chromium|firefox] [--rows NAME,NAME] [--seconds N] [--count IMAGES] [--only OPPONENT,OPPONENT]
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -41,7 +41,7 @@ const GPU_FLAGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']
 
 const { positionals: [suite = 'cpu'], values: options } = parseArgs({
   allowPositionals: true,
-  options: { browser: { type: 'string', default: 'chromium' }, rows: { type: 'string' }, seconds: { type: 'string' }, only: { type: 'string' } },
+  options: { browser: { type: 'string', default: 'chromium' }, rows: { type: 'string' }, seconds: { type: 'string' }, only: { type: 'string' }, count: { type: 'string' } },
 });
 if (!SUITES[suite]) throw new Error(`no suite ${suite}: one of ${Object.keys(SUITES).join(', ')}`);
 
@@ -110,6 +110,7 @@ async function cold() {
   return { title: 'cold: page load to first prediction, MobileNetV2, files in the cache', unit: 'load', timings, notes: [`all predict class ${found.regraft}`] };
 }
 
+const given = Object.fromEntries(['seconds', 'only', 'count'].filter((name) => options[name]).map((name) => [name, options[name]]));
 const machine = `${cpus()[0].model}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`;
 console.log(`\n${browser.version}; ${machine}`);
 const rows = [];
@@ -118,7 +119,7 @@ for (const name of names) {
   const query = SUITES[suite][name];
   console.log(`\n${name}`);
   try {
-    const made = query.row === 'cold' ? await cold() : await open('index.html', { ...query, ...options.seconds && { seconds: options.seconds }, ...options.only && { only: options.only } });
+    const made = query.row === 'cold' ? await cold() : await open('index.html', { ...query, ...given });
     for (const row of [made].flat()) {
       rows.push({ name, ...row });
       console.log(`\n${rowText(row)}`);

@@ -9,7 +9,8 @@ import { say, type Row } from './report.js';
 import { TfjsTrainer, tf, useTfjs, type Backend } from './tfjs.js';
 import { versions } from './versions.js';
 
-export interface Training { net: 'head' | 'blocks'; batch: number; threads: number; opponents: readonly (Backend | 'jax' | 'jax-webgpu')[]; ours: boolean }
+export type Opponent = Backend | 'jax' | 'jax-webgpu';
+export interface Training { net: 'head' | 'blocks'; batch: number; threads: number; opponents: readonly Opponent[]; ours: boolean }
 
 /** Batches of an epoch; everyone goes through them in the same order. */
 const BATCHES = 8;
