@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use js_sys::{Array, BigInt64Array, Float32Array, Function, Int32Array, Map, Object, Reflect, Uint8Array, Uint8ClampedArray};
+use js_sys::{
+    Array, BigInt64Array, Float32Array, Function, Int32Array, Map, Object, Reflect, Uint8Array, Uint8ClampedArray,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
