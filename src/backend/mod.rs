@@ -17,7 +17,7 @@ pub use cpu::CpuBackend;
 pub use gpu::{Gpu, GpuBackend};
 pub use probe::{Choice, choose};
 pub use readback::{Readback, Request};
-pub use session::Session;
+pub use session::{Session, Sibling};
 pub use step_time::StepTime;
 
 /// What plans can run on.
@@ -51,6 +51,15 @@ impl Backend {
             Device::Cpu => CpuBackend::new(plan).map(Self::Cpu),
             #[cfg(feature = "webgpu")]
             Device::Gpu(gpu) => GpuBackend::new(plan, gpu).map(Self::Gpu),
+        }
+    }
+
+    /// The same plan on the same weights, with memory of its own: for another thread, on the CPU alone.
+    pub fn sibling(&self) -> Result<CpuBackend> {
+        match self {
+            Self::Cpu(cpu) => cpu.sibling(),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(_) => Err(Error::internal("threads work on the CPU")),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Inference: a graph compiled for one batch size.
 
-use super::{Backend, Device, Readback, Request, StepTime};
+use super::{Backend, CpuBackend, Device, Readback, Request, StepTime};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, rewrite};
 use crate::plan::Plan;
@@ -14,6 +14,20 @@ pub struct Session {
     request: Request,
     /// Outputs of the last run, where they do not lie in memory.
     read: Option<Readback>,
+}
+
+/// A session on the CPU on its way to another thread, where sessions on a GPU cannot go.
+#[derive(Debug)]
+pub struct Sibling {
+    backend: CpuBackend,
+    outputs: Vec<(String, Shape)>,
+    request: Request,
+}
+
+impl From<Sibling> for Session {
+    fn from(Sibling { backend, outputs, request }: Sibling) -> Self {
+        Self { backend: Backend::Cpu(backend), outputs, request, read: None }
+    }
 }
 
 impl Session {
@@ -34,6 +48,15 @@ impl Session {
         let backend = Backend::new(Plan::new(&lowered, budget)?, device)?;
         let request = backend.request(&outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())?;
         Ok(Self { backend, outputs, request, read: None })
+    }
+
+    /// The same network on the same weights, with memory of its own.
+    ///
+    /// # Errors
+    /// `internal` on a GPU.
+    pub fn sibling(&self) -> Result<Sibling> {
+        let (outputs, request) = (self.outputs.clone(), self.request.clone());
+        Ok(Sibling { backend: self.backend.sibling()?, outputs, request })
     }
 
     /// Runs on inputs by name, each in the source's layout, and waits for the outputs. In a browser, a GPU's outputs are awaited

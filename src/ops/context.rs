@@ -1,5 +1,7 @@
 //! What an op's CPU evaluation gets to work with.
 
+use std::sync::Arc;
+
 use crate::kernels::cpu::{PackedB, PackedConv, Scratch};
 use crate::tensor::Shape;
 
@@ -12,16 +14,16 @@ pub struct View<'a> {
     pub data: &'a [f32],
 }
 
-/// Weights in the form a kernel reads.
-#[derive(Debug, Default)]
+/// Weights in the form a kernel reads; copies share them.
+#[derive(Debug, Default, Clone)]
 pub enum Prepared {
     /// Nothing was prepared.
     #[default]
     None,
     /// Panels of a matrix.
-    Matrix(PackedB),
+    Matrix(Arc<PackedB>),
     /// Panels of convolution filters.
-    Conv(PackedConv),
+    Conv(Arc<PackedConv>),
 }
 
 impl Prepared {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
@@ -79,7 +81,7 @@ impl Operator for Conv2d {
 
     fn prepare(&self, x: &[&TensorType], values: &[Option<&[f32]>]) -> Prepared {
         match (self.sizes(&x[0].shape, &x[1].shape), values[1]) {
-            (Ok(sizes), Some(w)) => Prepared::Conv(PackedConv::pack(&sizes, w)),
+            (Ok(sizes), Some(w)) => Prepared::Conv(Arc::new(PackedConv::pack(&sizes, w))),
             _ => Prepared::None,
         }
     }
@@ -88,7 +90,7 @@ impl Operator for Conv2d {
         debug_assert_eq!(self.layout, Layout::Nhwc, "kernels read NHWC");
         let s = known(self.sizes(x[0].shape, x[1].shape));
         if !cx.fixed {
-            *cx.prepared = Prepared::Conv(PackedConv::pack(&s, x[1].data));
+            *cx.prepared = Prepared::Conv(Arc::new(PackedConv::pack(&s, x[1].data)));
         }
         let epilogue = Epilogue {
             bias: self.bias.then(|| x[2].data),

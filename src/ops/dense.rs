@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
@@ -59,7 +61,7 @@ impl Operator for Dense {
 
     fn prepare(&self, x: &[&TensorType], values: &[Option<&[f32]>]) -> Prepared {
         match values[1] {
-            Some(w) => Prepared::Matrix(PackedB::pack(x[1].shape[0], x[1].shape[1], w)),
+            Some(w) => Prepared::Matrix(Arc::new(PackedB::pack(x[1].shape[0], x[1].shape[1], w))),
             None => Prepared::None,
         }
     }
@@ -68,8 +70,8 @@ impl Operator for Dense {
         let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
         match &mut *cx.prepared {
             Prepared::Matrix(_) if cx.fixed => {}
-            Prepared::Matrix(b) => b.repack(k, n, x[1].data),
-            prepared => *prepared = Prepared::Matrix(PackedB::pack(k, n, x[1].data)),
+            Prepared::Matrix(b) => Arc::make_mut(b).repack(k, n, x[1].data),
+            prepared => *prepared = Prepared::Matrix(Arc::new(PackedB::pack(k, n, x[1].data))),
         }
         let bias = self.bias.then(|| x[2].data);
         if let Prepared::Matrix(w) = &*cx.prepared {

@@ -40,4 +40,4 @@ pub use predict::{Prediction, Predictor, top};
 pub use runner::Runner;
 pub use settings::{LearningConfig, Setting, Settings};
 pub use transfer_learning::TransferLearning;
-pub use trunk::{Trunk, image_input};
+pub use trunk::{Trunk, TrunkSibling, image_input};

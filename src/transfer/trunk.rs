@@ -1,6 +1,6 @@
 //! The frozen part on its own: pixels in, boundary values out, one image at a time.
 
-use crate::backend::Session;
+use crate::backend::{Session, Sibling};
 use crate::data::{Image, Preprocessing, Views};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -18,6 +18,24 @@ pub struct Trunk {
     nchw: Vec<f32>,
 }
 
+/// A trunk on its way to another thread.
+#[derive(Debug)]
+pub struct TrunkSibling {
+    session: Sibling,
+    preprocessing: Preprocessing,
+    input: String,
+    layout: Layout,
+    /// Of the pixels, in either layout.
+    lens: [usize; 2],
+}
+
+impl From<TrunkSibling> for Trunk {
+    fn from(TrunkSibling { session, preprocessing, input, layout, lens }: TrunkSibling) -> Self {
+        let [nhwc, nchw] = lens.map(|len| vec![0.0; len]);
+        Self { session: session.into(), preprocessing, input, layout, nhwc, nchw }
+    }
+}
+
 impl Trunk {
     /// Compiles a graph with one image input.
     ///
@@ -29,6 +47,20 @@ impl Trunk {
         let len = preprocessing.size.width as usize * preprocessing.size.height as usize * 3;
         let nchw = vec![0.0; if layout == Layout::Nchw { len } else { 0 }];
         Ok(Self { session, preprocessing: preprocessing.clone(), input, layout, nhwc: vec![0.0; len], nchw })
+    }
+
+    /// The same network on the same weights, with memory of its own.
+    ///
+    /// # Errors
+    /// As [`Session::sibling`].
+    pub fn sibling(&self) -> Result<TrunkSibling> {
+        Ok(TrunkSibling {
+            session: self.session.sibling()?,
+            preprocessing: self.preprocessing.clone(),
+            input: self.input.clone(),
+            layout: self.layout,
+            lens: [self.nhwc.len(), self.nchw.len()],
+        })
     }
 
     /// Names and shapes (without the batch) of the boundary values.

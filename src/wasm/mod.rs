@@ -1,17 +1,24 @@
 //! What JavaScript sees: conversion and nothing else. Every call is synchronous; long work comes in slices.
 //!
+//! With the feature `threads` the module has an instance in each of several workers, on one memory; a handle belongs to the instance
+//! that made it.
+//!
 //! No method keeps a borrow across calls, and none can be entered twice: JavaScript is single-threaded and nothing here awaits.
 
 mod convert;
 mod features;
 mod model;
 mod split;
+#[cfg(feature = "threads")]
+mod threads;
 mod trainer;
 mod trunk;
 
 pub use features::WasmFeatures;
 pub use model::WasmModel;
 pub use split::{balanced_indices, fold_indices, split_indices};
+#[cfg(feature = "threads")]
+pub use threads::{join_threads, start_threads};
 pub use trainer::WasmTrainer;
 pub use trunk::{WasmTrunk, WasmViews};
 

@@ -1,11 +1,29 @@
 use std::collections::BTreeMap;
+#[cfg(feature = "threads")]
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use super::convert::{JsResult, OrThrow, Pixels, from_js, to_js};
+#[cfg(feature = "threads")]
+use super::{convert::names, model::WasmModel};
 use crate::data::{Augmentation, Image, Size, Views};
+#[cfg(feature = "threads")]
+use crate::error::Error;
+#[cfg(feature = "threads")]
+use crate::transfer::TrunkSibling;
 use crate::transfer::{LoadOptions, Model, Trunk};
+
+/// Trunks on their way from one thread to another.
+#[cfg(feature = "threads")]
+struct HandedOver {
+    count: u32,
+    trunks: BTreeMap<u32, TrunkSibling>,
+}
+
+#[cfg(feature = "threads")]
+static HANDED_OVER: Mutex<HandedOver> = Mutex::new(HandedOver { count: 0, trunks: BTreeMap::new() });
 
 /// The frozen part in a pool worker.
 #[wasm_bindgen]
@@ -28,6 +46,33 @@ impl WasmTrunk {
         let model = Model::load(&files, &LoadOptions::default()).or_throw()?;
         let trunk = Trunk::new(&model.graph, &model.preprocessing, None).or_throw()?;
         Ok(Self { trunk })
+    }
+
+    /// The frozen part of a model in this memory.
+    #[cfg(feature = "threads")]
+    pub fn of(model: &WasmModel, at: JsValue) -> JsResult<WasmTrunk> {
+        let split = model.model.split(names(at, "at")?.as_deref()).or_throw()?;
+        Ok(Self { trunk: Trunk::new(&split.trunk, &model.model.preprocessing, None).or_throw()? })
+    }
+
+    /// Makes a trunk on the same weights for an instance in another thread: the number that `take` wants there, once.
+    #[cfg(feature = "threads")]
+    #[wasm_bindgen(js_name = handOver)]
+    pub fn hand_over(&self) -> JsResult<u32> {
+        let sibling = self.trunk.sibling().or_throw()?;
+        let mut handed = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.count = handed.count.wrapping_add(1);
+        let number = handed.count;
+        handed.trunks.insert(number, sibling);
+        Ok(number)
+    }
+
+    /// Takes what another instance handed over.
+    #[cfg(feature = "threads")]
+    pub fn take(number: u32) -> JsResult<WasmTrunk> {
+        let mut handed = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
+        let trunk = handed.trunks.remove(&number).ok_or_else(|| Error::internal(format!("no trunk {number}")));
+        Ok(Self { trunk: trunk.or_throw()?.into() })
     }
 
     /// Names and shapes (without the batch) of the boundary tensors.

@@ -15,5 +15,7 @@ mod onnx_ops;
 mod photos;
 mod pictures;
 mod properties;
+#[cfg(feature = "threads")]
+mod threads;
 mod training;
 mod zoo;

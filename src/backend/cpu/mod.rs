@@ -1,5 +1,7 @@
 //! Runs plans with the kernels of `kernels::cpu`, one step after the other.
 
+use std::sync::Arc;
+
 use super::StepTime;
 use crate::error::{Error, Result};
 use crate::kernels::cpu::Scratch;
@@ -9,14 +11,14 @@ use crate::plan::{Location, Plan, Step};
 /// A plan with its arena and prepared weights.
 #[derive(Debug)]
 pub struct CpuBackend {
-    plan: Plan,
+    plan: Arc<Plan>,
     slots: Vec<Vec<f32>>,
     prepared: Vec<Weights>,
     scratch: Scratch,
 }
 
 /// Prepared weights of a step, and whether they hold for every run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Weights {
     prepared: Prepared,
     fixed: bool,
@@ -25,13 +27,15 @@ struct Weights {
 impl CpuBackend {
     /// Allocates the arena and packs all weights that no run changes.
     pub fn new(plan: Plan) -> Result<Self> {
-        let mut slots: Vec<Vec<f32>> = plan.slots.iter().map(|&len| vec![0.0; len]).collect();
-        for (slot, value) in &plan.initial {
-            let value = value.as_f32().ok_or_else(|| Error::internal("a parameter is not f32"))?;
-            slots[*slot][..value.len()].copy_from_slice(value);
-        }
+        let slots = arena(&plan)?;
         let prepared = plan.steps.iter().map(|step| prepare(&plan, step)).collect();
-        Ok(Self { plan, slots, prepared, scratch: Scratch::default() })
+        Ok(Self { plan: Arc::new(plan), slots, prepared, scratch: Scratch::default() })
+    }
+
+    /// See [`super::Backend::sibling`].
+    pub fn sibling(&self) -> Result<Self> {
+        let (plan, prepared) = (Arc::clone(&self.plan), self.prepared.clone());
+        Ok(Self { slots: arena(&plan)?, plan, prepared, scratch: Scratch::default() })
     }
 
     /// See [`super::Backend::write`].
@@ -114,6 +118,16 @@ impl CpuBackend {
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
+}
+
+/// The slots of a plan, with the values they start from.
+fn arena(plan: &Plan) -> Result<Vec<Vec<f32>>> {
+    let mut slots: Vec<Vec<f32>> = plan.slots.iter().map(|&len| vec![0.0; len]).collect();
+    for (slot, value) in &plan.initial {
+        let value = value.as_f32().ok_or_else(|| Error::internal("a parameter is not f32"))?;
+        slots[*slot][..value.len()].copy_from_slice(value);
+    }
+    Ok(slots)
 }
 
 fn prepare(plan: &Plan, step: &Step) -> Weights {

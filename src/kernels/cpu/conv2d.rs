@@ -2,6 +2,7 @@
 
 use super::gemm::{Epilogue, PackedB, multiply_rows};
 use super::lhs::{Grid, Rows, Walk};
+use super::parallel::{Items, split};
 use super::scratch::Scratch;
 use super::tile::{Block, K_BLOCK, Out, k_blocks, multiply};
 
@@ -151,6 +152,15 @@ pub(crate) fn conv2d(s: &ConvShape, x: &[f32], w: &PackedConv, y: &mut [f32], e:
 
 /// One padded image.
 fn image(s: &ConvShape, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>) {
+    let cost = s.y_len() / s.oh.max(1) * s.kh * s.kw * s.c / s.groups;
+    split(s.oh, cost, Items(y, s.ow * s.m), |oy, Items(y, _)| {
+        let grid = Grid { base: oy.start * grid.line_step, ..grid };
+        lines(s, oy.len(), grid, x, w, y, e.behind(oy.start * s.ow * s.m));
+    });
+}
+
+/// `oh` output lines of a padded image.
+fn lines(s: &ConvShape, oh: usize, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>) {
     let (taps, len) = s.taps();
     let lines = (K_BLOCK / (taps.inner * len).max(1)).clamp(1, taps.outer.max(1));
     for (g, b) in w.groups.iter().enumerate() {
@@ -158,13 +168,13 @@ fn image(s: &ConvShape, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e:
             let walk = Walk { outer: lines.min(taps.outer - ky), ..taps };
             let longest = if taps.inner == 1 { K_BLOCK } else { usize::MAX };
             for run in k_blocks(len, longest) {
-                let base = g * (s.c / s.groups) + ky * taps.outer_step + run.start;
+                let base = grid.base + g * (s.c / s.groups) + ky * taps.outer_step + run.start;
                 let k0 = ky * taps.inner * len + run.start;
                 let mut a = Rows { x, grid: Grid { base, ..grid }, walk, len: run.len() };
                 let last = k0 + walk.outer * walk.inner * run.len() == b.k;
                 let block = Block { b, k0, resume: k0 > 0, e: e.at_block(last) };
                 let col = g * (s.m / s.groups);
-                multiply(s.oh * s.ow, &mut a, block, &mut Out { y, ld: s.m, col });
+                multiply(oh * s.ow, &mut a, block, &mut Out { y, ld: s.m, col });
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Matrix products on packed right-hand sides.
 
 use super::lhs::{Columns, Plain, Walk};
+use super::parallel::{Items, split, with_scratch};
 use super::scratch::Scratch;
 use super::tile::{Block, K_BLOCK, NR, Out, k_blocks, multiply};
 
@@ -115,15 +116,24 @@ pub(crate) fn gemm(m: usize, a: &[f32], b: &PackedB, y: &mut [f32], e: Epilogue<
 
 /// `y = a · b` with rows of `a` that start `step` floats apart.
 pub(super) fn multiply_rows(m: usize, x: &[f32], step: usize, b: &PackedB, e: Epilogue<'_>, out: &mut Out<'_>) {
-    for ks in k_blocks(b.k, K_BLOCK) {
-        let mut a = Plain { x, base: ks.start, step, len: ks.len() };
-        let last = ks.end == b.k;
-        let block = Block { b, k0: ks.start, resume: ks.start > 0, e: e.at_block(last) };
-        multiply(m, &mut a, block, out);
-    }
+    let (ld, col) = (out.ld, out.col);
+    split(m, b.k * b.n, Items(out.y, ld), |rows, Items(y, _)| {
+        let (e, out) = (e.behind(rows.start * ld), &mut Out { y, ld, col });
+        for ks in k_blocks(b.k, K_BLOCK) {
+            let mut a = Plain { x, base: rows.start * step + ks.start, step, len: ks.len() };
+            let last = ks.end == b.k;
+            let block = Block { b, k0: ks.start, resume: ks.start > 0, e: e.at_block(last) };
+            multiply(rows.len(), &mut a, block, out);
+        }
+    });
 }
 
 impl<'a> Epilogue<'a> {
+    /// For the outputs behind the first `len`, which are whole rows.
+    pub(super) fn behind(self, len: usize) -> Self {
+        Self { residual: self.residual.map(|residual| &residual[len..]), ..self }
+    }
+
     /// The part for the last of several blocks of k, or for one before: bias and residual only start the first.
     pub(super) fn at_block(self, last: bool) -> Self {
         if last { self } else { Self { clamp: None, ..self } }
@@ -152,20 +162,26 @@ pub(crate) fn matmul(dims: MatMulDims, a: &[f32], b: &[f32], y: &mut [f32], accu
     } else {
         packed.repack(k, n, b);
     }
-    let mut buffer = scratch.take(if trans_a { Columns::buffer_len(k.min(K_BLOCK)) } else { 0 });
-    for ks in k_blocks(k, K_BLOCK) {
-        let resume = accumulate || ks.start > 0;
-        let block = Block { b: &packed, k0: ks.start, resume, e: Epilogue::default() };
-        let out = &mut Out { y, ld: n, col: 0 };
-        if trans_a {
-            let walk = Walk { outer: 1, outer_step: 0, inner: ks.len(), inner_step: m };
-            let x = &a[ks.start * m..];
-            multiply(m, &mut Columns { x, images: 1, image_step: 0, walk, buffer: &mut buffer }, block, out);
-        } else {
-            multiply(m, &mut Plain { x: a, base: ks.start, step: k, len: ks.len() }, block, out);
-        }
-    }
-    scratch.give(buffer);
+    split(m, k * n, Items(y, n), |rows, Items(y, _)| {
+        with_scratch(|scratch| {
+            let mut buffer = scratch.take(if trans_a { Columns::buffer_len(k.min(K_BLOCK)) } else { 0 });
+            for ks in k_blocks(k, K_BLOCK) {
+                let resume = accumulate || ks.start > 0;
+                let block = Block { b: &packed, k0: ks.start, resume, e: Epilogue::default() };
+                let out = &mut Out { y, ld: n, col: 0 };
+                if trans_a {
+                    let walk = Walk { outer: 1, outer_step: 0, inner: ks.len(), inner_step: m };
+                    let x = &a[ks.start * m + rows.start..];
+                    let mut a = Columns { x, images: 1, image_step: 0, walk, buffer: &mut buffer };
+                    multiply(rows.len(), &mut a, block, out);
+                } else {
+                    let mut a = Plain { x: a, base: rows.start * k + ks.start, step: k, len: ks.len() };
+                    multiply(rows.len(), &mut a, block, out);
+                }
+            }
+            scratch.give(buffer);
+        });
+    });
     packed.release(scratch);
 }
 

@@ -13,6 +13,7 @@ mod gemm;
 mod lhs;
 mod math;
 mod normalize;
+mod parallel;
 mod pool;
 mod reduce;
 mod scratch;
