@@ -35,10 +35,11 @@ step() {
     printf '── %s: %d s\n' "$name" $((SECONDS - start))
 }
 
-# Proves by linking a test binary that rustc $1 has a wasm32 standard library of its own version, and a linker for it.
+# Proves by linking a test binary that rustc $1 has a wasm32 standard library of its own version, and a linker for it; and
+# that its sources are there, of which the build with threads makes one with atomics.
 builds_wasm() {
     local out ok=0
-    have "$1" || return 1
+    have "$1" && [[ -d $("$1" --print sysroot)/lib/rustlib/src/rust/library/std ]] || return 1
     out=$(mktemp -d)
     "$1" --target wasm32-unknown-unknown --test --crate-name probe -o "$out/probe.wasm" - >"$out/log" 2>&1 <<<'' || ok=1
     rm -r "$out"
@@ -60,6 +61,17 @@ with_wasm() (
 # shellcheck disable=SC2034 # used by the scripts that source this
 # The relaxed-simd build adds its feature to the flags of .cargo/config.toml (arrays are joined).
 relaxed_simd=(--config 'target.wasm32-unknown-unknown.rustflags=["-Ctarget-feature=+relaxed-simd"]')
+
+# shellcheck disable=SC2034
+# The build with threads: relaxed-simd, an imported memory that instances share, and what wasm-bindgen needs to give each thread
+# its own stack. Cargo has to build a standard library with atomics, an option of its nightly: RUSTC_BOOTSTRAP=1 lets the
+# compiler of the other builds pass as one.
+threads=(
+    --features threads -Z build-std=std,panic_abort --config 'target.wasm32-unknown-unknown.rustflags=[
+        "-Ctarget-feature=+relaxed-simd,+atomics,+bulk-memory,+mutable-globals",
+        "-Clink-args=--shared-memory --import-memory --max-memory=4294967296",
+        "-Clink-args=--export=__wasm_init_tls --export=__tls_size --export=__tls_align --export=__tls_base"]'
+)
 
 find_chrome() {
     local name
