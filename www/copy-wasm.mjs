@@ -2,7 +2,7 @@
 import { cpSync, existsSync } from 'node:fs';
 
 const target = process.argv[2];
-for (const build of ['simd128', 'relaxed-simd']) {
+for (const build of ['simd128', 'relaxed-simd', 'relaxed-simd-threads']) {
   for (const file of ['regraft.js', 'regraft_bg.wasm']) {
     const path = `wasm/${build}/${file}`;
     if (!existsSync(`src/${path}`)) {

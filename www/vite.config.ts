@@ -1,4 +1,5 @@
 import { defineConfig, type Plugin } from 'vite';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { sampleFile } from './e2e/server.mjs';
 
@@ -32,12 +33,21 @@ const samplePhotos: Plugin = {
   },
 };
 
+/** The service worker of demo/isolation.ts, beside the page and as it is. */
+const isolationWorker: Plugin = {
+  name: 'isolation-worker',
+  async generateBundle() {
+    const fileName = 'coi-serviceworker.min.js';
+    this.emitFile({ type: 'asset', fileName, source: await readFile(here(`node_modules/coi-serviceworker/${fileName}`)) });
+  },
+};
+
 /** The demo page, built to a folder that works from any static host and any sub-path. `--mode fake` puts a pretence engine under it, for work on the page alone. */
 export default defineConfig(({ mode }) => ({
   root: here('demo'),
   base: './',
   resolve: { alias: { regraft: here(mode === 'fake' ? 'e2e/fake-engine.ts' : 'dist/index.js') } },
-  plugins: [contentSecurityPolicy, samplePhotos],
+  plugins: [contentSecurityPolicy, samplePhotos, isolationWorker],
   worker: { format: 'es' },
   build: { outDir: here(mode === 'fake' ? '../target/site-fake' : '../target/site'), emptyOutDir: true, target: 'es2022' },
 }));

@@ -3,6 +3,7 @@ import type { DeviceInfo, Engine } from 'regraft';
 import type { Library } from './images/library';
 import type { BaseModel } from './model/state';
 import type { Trainer } from './train/trainer';
+import { isolationButton } from './isolation';
 import { byId, h } from './ui/dom';
 import { percent } from './ui/format';
 
@@ -28,7 +29,8 @@ export function mountSteps(engine: Promise<Engine>, base: BaseModel, library: Li
 
   const device = byId('device');
   engine.then((e) => {
-    device.replaceChildren(...deviceText(e.device));
+    const button = isolationButton(e.device);
+    device.replaceChildren(...deviceText(e.device), ...(button ? [' ', button] : []));
     e.onDeviceChange((info, cause) => device.replaceChildren(...deviceText(info), `, since ${cause}`));
   }).catch(() => (device.textContent = 'The engine could not start.'));
 }
@@ -40,6 +42,6 @@ function evaluated(trainer: Trainer): string {
 
 function deviceText({ backend, threads, simd, reason, adapter }: DeviceInfo): (Node | string)[] {
   const gpu = adapter ? ` (${adapter.vendor} ${adapter.architecture})` : '';
-  const cpu = ` (${threads} ${threads === 1 ? 'core' : 'cores'}, ${simd})`;
+  const cpu = ` (${threads} ${threads === 1 ? 'core' : 'cores'}, ${simd}${crossOriginIsolated && threads > 1 ? ', shared memory' : ''})`;
   return [h('data', { 'data-fact': 'backend', value: backend, title: reason }, `Runs on ${backend === 'webgpu' ? `WebGPU${gpu}` : `the CPU${cpu}`}`)];
 }

@@ -11,11 +11,14 @@ export type SimdBuild = 'simd128' | 'relaxed-simd';
 export interface EngineOptions {
   /** 'auto' (default) takes the fastest backend there is. 'webgpu' rejects with 'no-gpu' where there is none. */
   backend?: BackendName | 'auto';
-  /** Workers that run the frozen part of a network, each on its own images. Default: one for each core. */
+  /**
+   * Workers that run the frozen part of a network, each on its own images; on cross-origin isolated pages also the threads that one
+   * prediction or training step is split over. Default: one for each core.
+   */
   threads?: number;
   /** Upper bound in bytes for weights and cached features. Exceeding it rejects with 'over-budget' before allocating. */
   memoryBudget?: number;
-  /** Folder that holds `simd128/` and `relaxed-simd/` with their .wasm files. Default: beside the module. */
+  /** Folder that holds `simd128/`, `relaxed-simd/` and `relaxed-simd-threads/` with their .wasm files. Default: beside the module. */
   assetsUrl?: string | URL;
   /** Gives up starting. */
   signal?: AbortSignal;
@@ -27,7 +30,7 @@ export interface DeviceInfo {
   reason: string;
   /** CPU build in use. */
   simd: SimdBuild;
-  /** Workers at most at work on images. */
+  /** Cores at most at work. */
   threads: number;
   adapter?: { vendor: string; architecture: string; description: string; software: boolean };
 }

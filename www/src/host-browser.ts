@@ -1,17 +1,24 @@
 import { aborted } from './channel.js';
 import { RegraftError } from './errors.js';
-import type { Host } from './host.js';
-import { chooseBuild, instantiate, wasmUrl } from './loader.js';
+import { portsOf, type Host, type Loaded } from './host.js';
+import { chooseBuild, instantiate, wasmUrl, type WasmBuild } from './loader.js';
 
 /** A page, or a worker of the user's own. */
 export function browserHost(): Host {
   return {
     threads: () => navigator.hardwareConcurrency || 1,
-    async wasm(assetsUrl, signal) {
-      const build = chooseBuild();
-      const url = wasmUrl(build, assetsUrl === undefined ? undefined : absolute(assetsUrl));
-      const module = await compile(url, signal);
-      return { build, module, wasm: await instantiate(module, build) };
+    async wasm(assetsUrl, threads, signal) {
+      const load = async (build: WasmBuild): Promise<Loaded> => {
+        const module = await compile(wasmUrl(build, assetsUrl === undefined ? undefined : absolute(assetsUrl)), signal);
+        return { build, module, wasm: (await instantiate(module, build)).wasm };
+      };
+      // Absent in older browsers.
+      const build = chooseBuild(threads && globalThis.crossOriginIsolated === true);
+      return load(build).catch((error: unknown) => {
+        // A shared memory reserves the addresses of all it may grow to, which small devices do not give.
+        if (error instanceof RangeError && build !== chooseBuild(false)) return load(chooseBuild(false));
+        throw error;
+      });
     },
     startWorker(onFailure) {
       const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
@@ -19,7 +26,7 @@ export function browserHost(): Host {
         event.preventDefault();
         onFailure(event.message || 'the worker script could not be loaded');
       };
-      return { boot: (message) => worker.postMessage(message, [message.port]), terminate: () => worker.terminate() };
+      return { boot: (message) => worker.postMessage(message, portsOf(message.role)), terminate: () => worker.terminate() };
     },
     locate: async (source) => ({ kind: 'url', url: absolute(source).href }),
   };

@@ -4,7 +4,7 @@ import { basename, isAbsolute } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker, type MessagePort as NodeMessagePort } from 'node:worker_threads';
 import { RegraftError } from './errors.js';
-import type { Host } from './host.js';
+import { portsOf, type Host } from './host.js';
 import { chooseBuild, instantiate, wasmUrl } from './loader.js';
 import type { WireSource } from './protocol.js';
 
@@ -12,20 +12,21 @@ import type { WireSource } from './protocol.js';
 export function nodeHost(): Host {
   return {
     threads: availableParallelism,
-    async wasm(assetsUrl, signal) {
-      const build = chooseBuild();
+    async wasm(assetsUrl, _threads, signal) {
+      // Relaxed SIMD came to Node with version 21, and the build with threads has not been tried there.
+      const build = chooseBuild(false);
       const url = wasmUrl(build, assetsUrl === undefined ? undefined : toUrl(assetsUrl));
       const bytes = await readFile(url, { signal }).catch((error: unknown) => {
         throw new RegraftError(signal?.aborted ? 'aborted' : 'network', `${url.href} could not be read: ${String(error)}`);
       });
       const module = await WebAssembly.compile(bytes);
-      return { build, module, wasm: await instantiate(module, build) };
+      return { build, module, wasm: (await instantiate(module, build)).wasm };
     },
     startWorker(onFailure) {
       const worker = new Worker(new URL('./worker-node.js', import.meta.url));
       worker.on('error', (error) => onFailure(String(error)));
       return {
-        boot: (message) => worker.postMessage(message, [message.port as unknown as NodeMessagePort]),
+        boot: (message) => worker.postMessage(message, portsOf(message.role) as unknown as NodeMessagePort[]),
         terminate: () => void worker.terminate(),
       };
     },

@@ -1,21 +1,24 @@
 // What travels between the page, the engine worker and the trunk workers.
 import type {
   Augmentation, CutPoint, Evaluation, ExportFormat, ExportOptions, ExportResult, FitOptions, HeatMap, History, LoadOptions, LoadProgress, Prediction,
-  Progress, SimdBuild, Tensor, ZooName,
+  Progress, Tensor, ZooName,
 } from './api.js';
 import type { Call } from './channel.js';
 import type { WireError } from './errors.js';
+import type { WasmBuild } from './loader.js';
 import type { ClassifierOptions, Cut, Edit, FeaturesInfo, FeatureTensor, ModelInfo, ViewOptions } from './wasm-module.js';
 
-/** First message to a worker, sent on the worker itself: its port, and the compiled module to instantiate. */
-export interface Boot { role: Role; port: MessagePort; module: WebAssembly.Module; build: SimdBuild }
+/** First message to a worker, sent on the worker itself: the compiled module to instantiate, and the memory it is to share. */
+export interface Boot { role: Role; module: WebAssembly.Module; build: WasmBuild; memory: WebAssembly.Memory | undefined }
 
 /** What a worker is for. */
 export type Role =
   /** Owns models, features and training. `memoryBudget` in bytes. */
-  | { kind: 'engine'; threads: number; memoryBudget: number }
+  | { kind: 'engine'; port: MessagePort; threads: number; memoryBudget: number }
   /** Decodes images and runs trunks. Decoded pixels are kept up to `pixelCap` bytes. */
-  | { kind: 'trunk'; pixelCap: number };
+  | { kind: 'trunk'; port: MessagePort; pixelCap: number }
+  /** Helps the engine with its calls, and listens to nobody. */
+  | { kind: 'thread' };
 
 /** Raw pixels: rows of `channels` bytes, not premultiplied. */
 export interface Pixels { data: Uint8Array; width: number; height: number; channels: number }
@@ -101,14 +104,19 @@ export interface EngineService {
 
 /** What the page offers to the engine worker. Workers are started by the page, as not every browser lets workers nest. */
 export interface PageService {
-  startWorker: Call<{ worker: number; port: MessagePort; role: Role }, void>;
+  startWorker: Call<{ worker: number; role: Role; memory: WebAssembly.Memory | undefined }, void>;
+  /** Starts threads on the engine's memory. */
+  startThreads: Call<{ threads: number; memory: WebAssembly.Memory }, void>;
   stopWorker: Call<{ worker: number }, void>;
 }
+
+/** A trunk: as regraft bytes, or in the memory that the worker shares with the engine. */
+export type TrunkSource = { kind: 'bytes'; bytes: Uint8Array } | { kind: 'shared'; number: number };
 
 /** What a trunk worker offers to the engine worker. */
 export interface TrunkService {
   /** Replaces the trunk that featurize() runs. */
-  setTrunk: Call<Uint8Array, void>;
+  setTrunk: Call<TrunkSource, void>;
   /** Rejects with 'bad-image', or tells whether there was room to keep the pixels for their first use. */
   check: Call<ImageRef, boolean>;
   pixels: Call<ImageRef, Pixels>;
@@ -122,5 +130,5 @@ export interface ImageRef { image: WireImage; key?: string | undefined }
 /** The augmented views 1, 2, … of sample `index`, one for each of `partners`: the images they are mixed with, if they are. */
 export interface ViewsRef { augmentation: Augmentation; options: ViewOptions; index: number; partners: (WireImage | undefined)[] }
 
-/** What the trunk made of one image: all tensors one after the other, of the plain view and then of the others; and the size of the worker's wasm memory. */
+/** What the trunk made of one image: all tensors one after the other, of the plain view and then of the others; and the size of the wasm memory that is the worker's own. */
 export interface ImageFeatures { features: Float32Array; tensors: FeatureTensor[]; wasmBytes: number }

@@ -1,4 +1,4 @@
-// What the wasm module gives. One instance per worker; every call is synchronous and short; failures throw an Error with own
+// What the wasm module gives. One instance a worker; every call is synchronous and short; failures throw an Error with own
 // properties `code` and `vertex`; objects live in wasm memory until free().
 import type {
   Augmentation, CutPoint, Evaluation, ExportFormat, ExportOptions, FineTuneConfiguration, HeatMap, History, Layer, ModelFormat, Prediction, Preprocessing,
@@ -68,6 +68,11 @@ export interface WasmTrunk extends Freed {
   featurize(pixels: Uint8Array, width: number, height: number, channels: number): Float32Array;
   /** The same of view `view` of sample `index`, with the pixels of the sample it is mixed with, if it is. */
   featurizeView(views: WasmViews, index: number, view: number, image: WasmPixels, partner: WasmPixels | undefined): Float32Array;
+}
+/** A trunk in a memory that instances in other workers share. */
+export interface SharedTrunk extends WasmTrunk {
+  /** Makes one on the same weights, for a thread of its own: the number that take() wants there, once. */
+  handOver(): number;
 }
 /** One boundary tensor of one image. */
 export interface FeatureTensor { name: string; shape: number[] }
@@ -157,5 +162,17 @@ export interface WasmModule {
   splitIndices(labels: Uint32Array, groups: Int32Array, fraction: number, seed: number, stratified: boolean): IndexSplit;
   balancedIndices(labels: Uint32Array, perLabel: number | undefined, seed: number): Uint32Array;
   foldIndices(labels: Uint32Array, groups: Int32Array, k: number, seed: number): IndexSplit[];
+}
+
+/** The build whose instances share a memory. Handles belong to the instance that made them. */
+export interface ThreadedModule extends WasmModule {
+  /** Makes the calling thread one of `threads` that work for its calls. The others have to join. */
+  startThreads(threads: number): void;
+  /** Works for the thread that started threads, and does not return. */
+  joinThreads(): void;
+  WasmTrunk: WasmModule['WasmTrunk'] & {
+    of(model: WasmModel, at: Cut): SharedTrunk;
+    take(number: number): WasmTrunk;
+  };
 }
 export interface IndexSplit { train: Uint32Array; test: Uint32Array }

@@ -162,10 +162,12 @@ export function fakeHost(log: Log, iterations?: number): Host {
       log.workers++;
       let open: MessagePort | undefined;
       return {
-        boot: ({ role, port }) => {
-          open = port;
-          if (role.kind === 'engine') serveEngine(port, fakeWasm(log, iterations), role);
-          else serveTrunk(port, fakeWasm(log, iterations), (image) => decode(log, image), role.pixelCap);
+        boot: ({ role }) => {
+          if (role.kind === 'thread') throw new Error('no threads in the fake');
+          open = role.port;
+          const instance = { wasm: fakeWasm(log, iterations) };
+          if (role.kind === 'engine') serveEngine(open, instance, role);
+          else serveTrunk(open, instance, (image) => decode(log, image), role.pixelCap);
         },
         terminate: () => open?.close(),
       };

@@ -3,7 +3,8 @@ import { chooseBackend } from '../backend.js';
 import { Channel, aborted } from '../channel.js';
 import { RegraftError, toWire } from '../errors.js';
 import type { Host, HostWorker } from '../host.js';
-import type { EngineService, PageService, Role } from '../protocol.js';
+import { simdOf } from '../loader.js';
+import type { Boot, EngineService, PageService, Role } from '../protocol.js';
 import { readDataset } from './dataset.js';
 import { StoredFeatures } from './features.js';
 import { ModelProxy } from './model.js';
@@ -20,41 +21,45 @@ export async function startEngine(host: Host, options: EngineOptions): Promise<E
   checkNumber('threads', threads, 1, Infinity, 'integer');
   checkNumber('memoryBudget', memoryBudget, 1, Infinity);
   if (signal?.aborted) throw aborted();
-  const { build, module, wasm } = await host.wasm(assetsUrl, signal);
+  const { build, module, wasm } = await host.wasm(assetsUrl, threads > 1, signal);
   if (signal?.aborted) throw aborted();
 
-  const workers = new Workers(host, (role, port) => ({ role, port, module, build }));
+  const workers = new Workers(host, (role, memory) => ({ role, memory, module, build }));
   const { port1, port2 } = new MessageChannel();
   const channel: Channel<EngineService, PageService> = new Channel<EngineService, PageService>(port1, {
-    startWorker: ({ worker, port, role }) => workers.start(worker, role, port, (error) => (
+    startWorker: ({ worker, role, memory }) => workers.start(worker, role, memory, (error) => (
       void channel.call('workerFailed', { worker, error: toWire(error) }).catch(() => undefined))),
+    startThreads: ({ threads: count, memory }) => {
+      // The engine may be waiting for what a failed thread had taken.
+      for (let n = 1; n <= count; n++) workers.start(ENGINE - n, { kind: 'thread' }, memory, (error) => channel.close(error));
+    },
     stopWorker: ({ worker }) => workers.stop(worker),
   });
-  workers.start(ENGINE, { kind: 'engine', threads, memoryBudget }, port2, (error) => channel.close(error));
+  workers.start(ENGINE, { kind: 'engine', port: port2, threads, memoryBudget }, undefined, (error) => channel.close(error));
   await channel.call('memory', undefined, { signal }).catch((error: unknown) => {
     workers.stopAll();
     throw error;
   });
-  const device: DeviceInfo = { ...chosen, simd: build, threads };
+  const device: DeviceInfo = { ...chosen, simd: simdOf(build), threads };
   return new EngineProxy(host, device, new Session(channel, threads, wasm), workers);
 }
 
-/** The engine worker's number; those of the pool count from 0. */
+/** The engine worker's number. Those of the pool count from 0, the engine's threads down from here. */
 const ENGINE = -1;
 
 /** The workers of one engine, by number. */
 class Workers {
   private readonly running = new Map<number, HostWorker>();
 
-  constructor(private readonly host: Host, private readonly boot: (role: Role, port: MessagePort) => Parameters<HostWorker['boot']>[0]) {}
+  constructor(private readonly host: Host, private readonly boot: (role: Role, memory: WebAssembly.Memory | undefined) => Boot) {}
 
-  start(number: number, role: Role, port: MessagePort, onFailure: (error: RegraftError) => void): void {
+  start(number: number, role: Role, memory: WebAssembly.Memory | undefined, onFailure: (error: RegraftError) => void): void {
     const worker = this.host.startWorker((reason) => {
       this.stop(number);
       onFailure(new RegraftError('internal', `a worker ended: ${reason}`));
     });
     this.running.set(number, worker);
-    worker.boot(this.boot(role, port));
+    worker.boot(this.boot(role, memory));
   }
 
   stop(number: number): void {

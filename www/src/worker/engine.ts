@@ -1,7 +1,8 @@
 import { Channel, type CallContext, type Handlers } from '../channel.js';
 import type { History, Progress } from '../api.js';
 import type { EngineService, FitArgs, LoadArgs, ModelRef, ModelState, PageService } from '../protocol.js';
-import type { WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
+import type { Instance } from '../loader.js';
+import type { WasmFeatures, WasmModel } from '../wasm-module.js';
 import { featurize, type Caller, type Trunk } from './featurize.js';
 import { fit, isDisposed, nothingTrained } from './fit.js';
 import { inOrderOf } from './labels.js';
@@ -13,13 +14,18 @@ import { EngineState, type EngineSettings } from './state.js';
 const TOP_K = 5;
 
 /** Serves the engine worker: owns models, features and training. */
-export function serveEngine(port: MessagePort, wasm: WasmModule, settings: EngineSettings): void {
-  const state = new EngineState(wasm, settings, {
-    start: (worker, workerPort, role) => void page.call('startWorker', { worker, port: workerPort, role }, { transfer: [workerPort] }),
+export function serveEngine(port: MessagePort, instance: Instance, settings: EngineSettings): void {
+  const { shared } = instance;
+  const state = new EngineState(instance, settings, {
+    start: (worker, role) => void page.call('startWorker', { worker, role, memory: shared?.memory }, { transfer: [role.port] }),
     stop: (worker) => void page.call('stopWorker', { worker }),
   });
   const handlers = { ...modelHandlers(state), ...dataHandlers(state), ...featureHandlers(state) };
   const page = new Channel<PageService, EngineService>(port, handlers);
+  if (shared && settings.threads > 1) {
+    shared.wasm.startThreads(settings.threads);
+    void page.call('startThreads', { threads: settings.threads - 1, memory: shared.memory });
+  }
 }
 
 type Part<K extends keyof EngineService> = Pick<Handlers<EngineService>, K>;

@@ -1,15 +1,17 @@
 import type { Progress } from '../api.js';
 import { RegraftError } from '../errors.js';
 import type { FeaturizeSettings, ImageFeatures, SampleRef, ViewsRef } from '../protocol.js';
-import type { Cut, FeatureTensor, ViewOptions, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
+import type { Cut, FeatureTensor, ViewOptions, WasmFeatures, WasmModel } from '../wasm-module.js';
 import { Meter } from '../meter.js';
 import { targetOf } from './labels.js';
+import type { Instance } from '../loader.js';
 import type { TrunkPool } from './pool.js';
 import type { Rows, SampleStores } from './samples.js';
+import { trunkSource } from './trunk-source.js';
 
 /** What featurizing needs beside model and data. */
 export interface FeaturizeContext {
-  readonly wasm: WasmModule;
+  readonly instance: Instance;
   readonly pool: TrunkPool;
   readonly stores: SampleStores;
   /** Throws 'over-budget' when so many bytes more are too many. */
@@ -49,7 +51,7 @@ export async function featurize(
 async function augmented(
   context: FeaturizeContext, trunk: Trunk, key: string, samples: SampleRef, settings: FeaturizeSettings, rows: Rows, caller: Caller,
 ): Promise<WasmFeatures> {
-  const { wasm, stores } = context;
+  const { instance: { wasm }, stores } = context;
   const { indices, groupOf } = samples;
   const { augmentation, seed = trunk.model.seed() } = settings;
   const options: ViewOptions = { seed, count: indices.length, size: trunk.model.info().preprocessing.size };
@@ -83,7 +85,7 @@ async function augmented(
 }
 
 function create(
-  { wasm }: FeaturizeContext, tensors: FeatureTensor[], { indices, labels }: SampleRef, trunkKey: string, { dtype, views }: FeaturizeSettings,
+  { instance: { wasm } }: FeaturizeContext, tensors: FeatureTensor[], { indices, labels }: SampleRef, trunkKey: string, { dtype, views }: FeaturizeSettings,
 ): WasmFeatures {
   return wasm.WasmFeatures.create(tensors, { count: indices.length, labels, trunkKey, dtype, views: views + 1 });
 }
@@ -95,9 +97,8 @@ async function runTrunk(
 ): Promise<void> {
   if (positions.length === 0) return;
   const { pool, stores } = context;
-  let kept: Uint8Array | undefined;
-  const bytes = (): Uint8Array => (kept ??= model.trunk(at));
-  context.reserve(positions.length * perImage * rowBytes(model, at) + pool.size * bytes().byteLength);
+  const source = trunkSource(context.instance, { model, at });
+  context.reserve(positions.length * perImage * rowBytes(model, at) + source.weightBytes(pool.size));
 
   const meter = new Meter('featurize', caller.progress);
   // One image that fails ends the work on the others.
@@ -109,13 +110,14 @@ async function runTrunk(
   try {
     await Promise.all(positions.map(async (position) => {
       const image = stores.image(samples, samples.indices[position]!);
-      const made = await pool.featurize({ key, bytes }, image, viewsOf(position), work.signal).catch(naming(image.id));
+      const made = await pool.featurize({ key, source: () => source.get() }, image, viewsOf(position), work.signal).catch(naming(image.id));
       if (work.signal.aborted) return;
       onDone(position, made);
       meter.report(++done, positions.length);
     }));
   } finally {
     work.abort(new RegraftError('aborted', 'another image failed'));
+    source.free();
     caller.signal.removeEventListener('abort', onAbort);
   }
 }

@@ -1,15 +1,15 @@
 import { Channel } from '../channel.js';
 import { RegraftError, fromWire, type WireError } from '../errors.js';
-import type { ImageFeatures, ImageRef, Pixels, Role, TrunkService, ViewsRef } from '../protocol.js';
+import type { ImageFeatures, ImageRef, Pixels, Role, TrunkService, TrunkSource, ViewsRef } from '../protocol.js';
 
 /** Starts and stops the pool's workers; the page does it. */
 export interface Starter {
-  start(worker: number, port: MessagePort, role: Role): void;
+  start(worker: number, role: Role & { port: MessagePort }): void;
   stop(worker: number): void;
 }
 
-/** The frozen part of a network, as bytes for the workers that do not have it yet. */
-export interface TrunkRef { key: string; bytes(): Uint8Array }
+/** The frozen part of a network, for the workers that do not have it yet. */
+export interface TrunkRef { key: string; source(): TrunkSource }
 
 type Job = { kind: 'check' } | { kind: 'pixels' } | { kind: 'featurize'; trunk: TrunkRef; views: ViewsRef | undefined };
 interface Task {
@@ -36,7 +36,7 @@ const KEPT_PIXELS = 256 * 1024 * 1024;
 const ATTEMPTS = 2;
 
 /**
- * Workers that each decode images and run the trunk on their own: no shared memory, so it works on any static host.
+ * Workers that each decode images and run the trunk on their own: without a shared memory too, so it works on any static host.
  * They start when first needed. Any worker may take any image, so results never depend on the number of workers.
  */
 export class TrunkPool {
@@ -67,7 +67,7 @@ export class TrunkPool {
     for (const worker of this.workers) void worker.channel.call('forget', prefix).catch(() => undefined);
   }
 
-  /** Bytes of wasm memory in all workers. */
+  /** Bytes of wasm memory that is the workers' own. */
   wasmBytes(): number {
     return this.workers.reduce((sum, worker) => sum + worker.wasmBytes, 0);
   }
@@ -140,7 +140,7 @@ export class TrunkPool {
         if (worker.trunkKey !== job.trunk.key) {
           worker.trunkKey = job.trunk.key;
           // A failure shows in the call after it, which waits for this one.
-          void channel.call('setTrunk', job.trunk.bytes()).catch(() => (worker.trunkKey = undefined));
+          void channel.call('setTrunk', job.trunk.source()).catch(() => (worker.trunkKey = undefined));
         }
         const result = await channel.call('featurize', { ...ref, views: job.views });
         worker.wasmBytes = result.wasmBytes;
@@ -157,7 +157,7 @@ export class TrunkPool {
     const id = this.nextId++;
     const channel = new Channel<TrunkService, Record<never, never>>(port1, {});
     this.workers.push({ id, channel, queue: [], underWay: 0, trunkKey: undefined, wasmBytes: 0 });
-    this.starter.start(id, port2, { kind: 'trunk', pixelCap: KEPT_PIXELS / this.size });
+    this.starter.start(id, { kind: 'trunk', port: port2, pixelCap: KEPT_PIXELS / this.size });
   }
 
   private retire(worker: Worker, error: RegraftError): void {

@@ -5,11 +5,12 @@ import { serveEngine } from './engine.js';
 import { serveTrunk, type Decode } from './trunk.js';
 
 /** What a worker does with its first message. Calls that arrive on the port meanwhile wait there. */
-export async function serve({ role, port, module, build }: Boot, decode: Decode): Promise<void> {
-  const wasm = await instantiate(module, build);
+export async function serve({ role, module, build, memory }: Boot, decode: Decode): Promise<void> {
+  const instance = await instantiate(module, build, memory);
   switch (role.kind) {
-    case 'engine': return serveEngine(port, wasm, role);
-    case 'trunk': return serveTrunk(port, wasm, decode, role.pixelCap);
+    case 'engine': return serveEngine(role.port, instance, role);
+    case 'trunk': return serveTrunk(role.port, instance, decode, role.pixelCap);
+    case 'thread': return instance.shared?.wasm.joinThreads();
     default: throw new RegraftError('internal', `no such worker: ${JSON.stringify(role satisfies never)}`);
   }
 }

@@ -1,6 +1,7 @@
 import type { Caller, FeaturizeContext, Trunk } from './featurize.js';
 import { RegraftError } from '../errors.js';
 import type { DataRef, FeaturesState, ModelState } from '../protocol.js';
+import type { Instance } from '../loader.js';
 import type { Cut, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
 import { PLAIN, featurize } from './featurize.js';
 import { Handles } from './handles.js';
@@ -19,7 +20,10 @@ export class EngineState implements FeaturizeContext {
   readonly features = new Handles<WasmFeatures>('feature set');
   private peakBytes = 0;
 
-  constructor(readonly wasm: WasmModule, private readonly settings: EngineSettings, starter: Starter) {
+  readonly wasm: WasmModule;
+
+  constructor(readonly instance: Instance, private readonly settings: EngineSettings, starter: Starter) {
+    this.wasm = instance.wasm;
     this.pool = new TrunkPool(settings.threads, starter);
   }
 

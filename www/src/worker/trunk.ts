@@ -1,18 +1,24 @@
 import { Channel } from '../channel.js';
 import { RegraftError } from '../errors.js';
-import type { ImageRef, Pixels, TrunkService, ViewsRef, WireImage } from '../protocol.js';
-import type { WasmModule, WasmTrunk } from '../wasm-module.js';
+import type { ImageRef, Pixels, TrunkService, TrunkSource, ViewsRef, WireImage } from '../protocol.js';
+import type { Instance } from '../loader.js';
+import type { WasmTrunk } from '../wasm-module.js';
 
 /** Decodes an image as the platform can. Rejects with 'bad-image'. */
 export type Decode = (image: WireImage) => Promise<Pixels>;
 
 /** Serves a trunk worker: decodes images and runs the frozen part of a network on them, one at a time. */
-export function serveTrunk(port: MessagePort, wasm: WasmModule, decode: Decode, pixelCap: number): void {
+export function serveTrunk(port: MessagePort, { wasm, shared }: Instance, decode: Decode, pixelCap: number): void {
   const kept = new KeptPixels(pixelCap);
   const running = new Set<Promise<unknown>>();
   let trunk: Promise<WasmTrunk> = Promise.reject(new RegraftError('internal', 'no trunk was set'));
   trunk.catch(() => undefined);
 
+  const trunkOf = (source: TrunkSource): WasmTrunk => {
+    if (source.kind === 'bytes') return wasm.WasmTrunk.load(source.bytes);
+    if (!shared) throw new RegraftError('internal', 'this build shares no memory');
+    return shared.wasm.WasmTrunk.take(source.number);
+  };
   const pixels = async ({ image, key }: ImageRef): Promise<Pixels> => kept.take(key) ?? decode(image);
   const usable = ({ data, width, height, channels }: Pixels): void => {
     if (data.length === 0 || data.length !== width * height * channels) throw new RegraftError('bad-image', 'it has no pixels');
@@ -28,10 +34,10 @@ export function serveTrunk(port: MessagePort, wasm: WasmModule, decode: Decode, 
   };
 
   new Channel<Record<never, never>, TrunkService>(port, {
-    async setTrunk(bytes) {
+    async setTrunk(source) {
       const [old, before] = [trunk, [...running]];
       // Images under way still run on the old trunk.
-      trunk = Promise.allSettled(before).then(() => old).then((it) => it.free(), () => undefined).then(() => wasm.WasmTrunk.load(bytes));
+      trunk = Promise.allSettled(before).then(() => old).then((it) => it.free(), () => undefined).then(() => trunkOf(source));
       await trunk;
     },
     async check({ image, key }) {
@@ -53,7 +59,7 @@ export function serveTrunk(port: MessagePort, wasm: WasmModule, decode: Decode, 
       try {
         const made = await work;
         transfer(made.features.buffer);
-        return { ...made, wasmBytes: wasm.memoryUse().wasmBytes };
+        return { ...made, wasmBytes: shared ? 0 : wasm.memoryUse().wasmBytes };
       } finally {
         running.delete(work);
       }
