@@ -15,7 +15,7 @@ export function isolationButton({ simd, threads }: DeviceInfo): HTMLButtonElemen
     return h('button', { type: 'button', class: 'button quiet', title: 'Reloads the page. The cores then share one copy of the network, and train together.', onclick: () => void share(workers) },
       'Share memory between cores');
   }
-  return workers.controller ? h('button', { type: 'button', class: 'button quiet', title: 'Reloads the page.', onclick: () => void stopSharing(workers) }, 'Stop sharing memory') : undefined;
+  return workers.controller ? h('button', { type: 'button', class: 'button quiet', title: 'Reloads the page.', onclick: () => void stopSharing(workers) }, 'Give each core its own memory') : undefined;
 }
 
 async function share(workers: ServiceWorkerContainer): Promise<void> {

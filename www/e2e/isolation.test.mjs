@@ -11,6 +11,8 @@ import { ISOLATING, serve } from './server.mjs';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const dist = join(root, 'www/dist');
 const site = process.env.REGRAFT_SITE ?? join(root, 'target/site');
+/** The pretence engine (vite build --mode fake) has the page's behaviour but no knowledge. */
+const fake = process.env.REGRAFT_SITE?.endsWith('fake') ?? false;
 const photos = join(root, 'assets/photos');
 
 let browser;
@@ -109,12 +111,12 @@ describe('the demo page on a host without headers', () => {
     await photosInput(page).setInputFiles(folders.root);
     await page.locator('.class-list-foot').getByText('20 photos in 5 classes').waitFor();
     await train(page);
-    assert.ok(await fact(page, 'accuracy') > 0.4, 'chance is 0.2');
+    if (!fake) assert.ok(await fact(page, 'accuracy') > 0.4, 'chance is 0.2');
   });
 
   test('and stops sharing when asked to', async () => {
     page.on('dialog', (dialog) => void dialog.accept());
-    await page.getByRole('button', { name: 'Stop sharing memory' }).click();
+    await page.getByRole('button', { name: 'Give each core its own memory' }).click();
     await page.getByRole('button', { name: 'Share memory between cores' }).waitFor();
     assert.equal(await page.evaluate(() => crossOriginIsolated), false);
   });
