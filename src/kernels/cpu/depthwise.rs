@@ -1,10 +1,12 @@
 //! Depthwise convolution and its gradients, NHWC: a [`ConvShape`] whose groups, input and output channels are equal.
 
 use core::array::from_fn;
+use core::ops::Range;
 
 use super::conv2d::ConvShape;
 use super::elementwise::clamped;
 use super::gemm::Epilogue;
+use super::parallel::{Items, split, with_scratch};
 use super::scratch::Scratch;
 use super::simd::F32x4;
 
@@ -36,12 +38,14 @@ pub(crate) fn depthwise(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], e: E
     };
     for i in 0..s.n {
         let (x, y) = (&x[i * s.x_len()..][..s.x_len()], &mut y[i * s.y_len()..][..s.y_len()]);
-        match s.ow {
-            0 => {}
-            1 | 2 => job.strips::<1>(x, y, scratch),
-            3..7 => job.strips::<3>(x, y, scratch),
-            _ => job.strips::<7>(x, y, scratch),
-        }
+        split(s.oh, s.kh * s.kw * s.ow * s.c, Items(y, s.ow * s.c), |lines, Items(y, _)| {
+            with_scratch(|scratch| match s.ow {
+                0 => {}
+                1 | 2 => job.strips::<1>(x, lines, y, scratch),
+                3..7 => job.strips::<3>(x, lines, y, scratch),
+                _ => job.strips::<7>(x, lines, y, scratch),
+            });
+        });
     }
     scratch.give(weights);
     scratch.give(bias);
@@ -94,9 +98,12 @@ struct Taps<'a> {
 }
 
 impl Job<'_> {
-    /// Strips of `T` columns; the last one is moved back to end with the line.
-    fn strips<const T: usize>(&self, x: &[f32], y: &mut [f32], scratch: &mut Scratch) {
+    /// Output lines `lines` in strips of `T` columns; the last one is moved back to end with the line.
+    fn strips<const T: usize>(&self, x: &[f32], lines: Range<usize>, y: &mut [f32], scratch: &mut Scratch) {
         let s = self.s;
+        let bottom = lines.end.saturating_sub(1) * s.stride[0] + (s.kh - 1) * s.dilation[0] + 1;
+        let under =
+            (lines.start * s.stride[0]).saturating_sub(s.padding[0])..bottom.saturating_sub(s.padding[0]).min(s.h);
         let span = (T - 1) * s.stride[1] + (s.kw - 1) * s.dilation[1] + 1;
         let mut copy = scratch.take(s.h * span * self.quads * LANES);
         for strip in 0..s.ow.div_ceil(T) {
@@ -106,25 +113,26 @@ impl Job<'_> {
             let (x, pitch) = if inside && s.c.is_multiple_of(LANES) {
                 (&x[(first - s.padding[1]) * s.c..], s.w * self.quads)
             } else {
-                self.copy_strip(x, first, span, &mut copy);
+                self.copy_strip(x, under.clone(), first, span, &mut copy);
                 (copy.as_slice(), span * self.quads)
             };
-            for oy in 0..s.oh {
-                let y = &mut y[(oy * s.ow + ox) * s.c..];
+            for oy in lines.clone() {
+                let y = &mut y[((oy - lines.start) * s.ow + ox) * s.c..];
                 self.row::<T>(self.taps(x.as_chunks().0, pitch, oy), y);
             }
         }
         scratch.give(copy);
     }
 
-    /// Copies columns `first..first + span` of the padded image.
-    fn copy_strip(&self, x: &[f32], first: usize, span: usize, copy: &mut [f32]) {
+    /// Copies columns `first..first + span` of the padded image, of its lines `lines` without the padding.
+    fn copy_strip(&self, x: &[f32], lines: Range<usize>, first: usize, span: usize, copy: &mut [f32]) {
         let s = self.s;
         let wide = self.quads * LANES;
         let left = s.padding[1].saturating_sub(first).min(span);
         let start = (first + left).saturating_sub(s.padding[1]).min(s.w);
         let columns = (span - left).min(s.w - start);
-        for (line, x) in copy.chunks_exact_mut(span * wide).zip(x.chunks_exact(s.w * s.c)) {
+        let all = copy.chunks_exact_mut(span * wide).zip(x.chunks_exact(s.w * s.c));
+        for (line, x) in all.take(lines.end).skip(lines.start) {
             let x = &x[start * s.c..][..columns * s.c];
             line[..left * wide].fill(0.0);
             line[(left + columns) * wide..].fill(0.0);

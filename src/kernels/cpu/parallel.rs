@@ -82,3 +82,57 @@ fn join(a: impl FnOnce(), b: impl FnOnce()) {
     a();
     b();
 }
+
+#[cfg(all(test, feature = "threads"))]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    const UNIT: usize = 3;
+
+    /// The pieces that items are split into, in order.
+    fn pieces(threads: usize, items: usize, cost: usize) -> Vec<Range<usize>> {
+        let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap_or_else(|e| panic!("{e}"));
+        let all = Mutex::new(Vec::new());
+        let mut y = vec![f32::NAN; items * UNIT];
+        pool.install(|| {
+            split(items, cost, Items(&mut y, UNIT), |range, Items(y, unit)| {
+                assert_eq!(y.len(), range.len() * unit);
+                range.clone().zip(y.chunks_exact_mut(unit)).for_each(|(i, y)| y.fill(i as f32));
+                all.lock().unwrap_or_else(PoisonError::into_inner).push(range);
+            });
+        });
+        assert!(y.iter().enumerate().all(|(i, y)| *y == (i / UNIT) as f32), "{items} items: {y:?}");
+        let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        all.sort_by_key(|range| range.start);
+        all
+    }
+
+    #[test]
+    fn every_item_is_in_one_piece() {
+        for threads in [1, 2, 4] {
+            for items in [1, 2, 5, 7, 100] {
+                let mut end = 0;
+                for piece in pieces(threads, items, PIECE) {
+                    assert!(piece.start == end && piece.end > end, "{piece:?} behind {end}");
+                    end = piece.end;
+                }
+                assert_eq!(end, items);
+            }
+        }
+    }
+
+    #[test]
+    fn threads_are_used_where_there_are_several_and_it_is_worth_it() {
+        assert_eq!(pieces(1, 100, PIECE).len(), 1);
+        assert_eq!(pieces(2, 100, PIECE / 200).len(), 1);
+        assert_eq!(pieces(2, 100, PIECE / 50).len(), 2);
+        assert_eq!(pieces(2, 100, PIECE).len(), 2 * PIECES_PER_THREAD);
+    }
+
+    #[test]
+    fn outside_of_a_pool_there_is_one_thread() {
+        split(100, PIECE, Items(&mut [0.0; 100], 1), |range, _| assert_eq!(range, 0..100));
+    }
+}
