@@ -7,8 +7,8 @@ import type { WasmBuild } from '../../src/loader.js';
 
 const { Features } = binaryen;
 /** What every browser has that has SIMD. */
-const SIMD128 = Features.SIMD128 | Features.BulkMemory | Features.Multivalue | Features.MutableGlobals | Features.NontrappingFPToInt
-  | Features.ReferenceTypes | Features.SignExt;
+const SIMD128 = Features.SIMD128 | Features.BulkMemory | Features.BulkMemoryOpt | Features.CallIndirectOverlong | Features.Multivalue
+  | Features.MutableGlobals | Features.NontrappingFPToInt | Features.ReferenceTypes | Features.SignExt;
 const ALLOWED = {
   'simd128': SIMD128,
   'relaxed-simd': SIMD128 | Features.RelaxedSIMD,
