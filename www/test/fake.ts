@@ -74,6 +74,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
     trunkKey: () => key,
     trunk: () => new TextEncoder().encode(key),
     outputFromFeatures: (made) => ({ head: made.toTensors()['trunk']! }),
+    profile: unused,
     evaluate: (made) => {
       const { count, labels: names } = made.info();
       return {
@@ -126,6 +127,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
             return { finished: iteration === iterations, epoch: 1, epochs: 1, iteration, iterations, loss: 1 / iteration, accuracy: 0, learningRate: 0.1, epochEnded: false };
           },
           stop: unused,
+          profile: unused,
           checkpoint: () => Uint8Array.of(iteration),
           finish: (_: WasmModel, stoppedBy: StoppedBy) => (
             { epochs: [], iterations: Array.from({ length: iteration }, () => ({ loss: 1 })), stoppedBy, bestEpoch: 1 }),
