@@ -2,19 +2,37 @@
 
 use super::math::exp;
 
-/// Columns that are summed together.
-const LANES: usize = 8;
+/// Columns whose sums are kept at hand while the rows pass by.
+const COLS: usize = 128;
+/// Rows that are added up in f32 before their sum joins one in f64.
+const ROWS: usize = 8;
 
 /// Column sums of `rows×cols`: the gradient of a bias. In f64, since a batch of images has many rows.
 pub(crate) fn sum_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
     debug_assert!(x.len() == rows * cols && y.len() == cols);
-    for (block, y) in y.chunks_mut(LANES).enumerate() {
-        let mut sums = [0f64; LANES];
-        for row in x.chunks_exact(cols.max(1)) {
-            let row = &row[block * LANES..][..y.len()];
-            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+    for (block, y) in y.chunks_mut(COLS).enumerate() {
+        let mut sums = [0f64; COLS];
+        let sums = &mut sums[..y.len()];
+        for group in x.chunks(ROWS * cols) {
+            add_rows(group, cols, block * COLS, sums);
         }
-        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum as f32);
+        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum as f32);
+    }
+}
+
+/// Adds the columns from `first` on of up to [`ROWS`] rows.
+fn add_rows(group: &[f32], cols: usize, first: usize, sums: &mut [f64]) {
+    let row = |r: usize| &group[r * cols + first..][..sums.len()];
+    if group.len() < ROWS * cols {
+        for r in 0..group.len() / cols {
+            sums.iter_mut().zip(&group[r * cols + first..]).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        return;
+    }
+    let [a, b, c, d] = [row(0), row(1), row(2), row(3)];
+    let [e, f, g, h] = [row(4), row(5), row(6), row(7)];
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum += f64::from(((a[i] + b[i]) + (c[i] + d[i])) + ((e[i] + f[i]) + (g[i] + h[i])));
     }
 }
 
@@ -146,9 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_summed() {
-        let mut y = [f32::NAN; 3];
-        sum_rows(2, 3, &[1.0, 2.0, 3.0, 10.0, 20.0, 30.0], &mut y);
-        assert_eq!(y, [11.0, 22.0, 33.0]);
+    fn columns_are_summed_in_f64() {
+        let mut rng = Rng::new(14);
+        for (rows, cols) in [(1, 1), (2, 3), (8, 4), (23, 7), (784, 130), (5000, 2), (16, 300)] {
+            let x = rng.fill(rows * cols);
+            let mut y = vec![f32::NAN; cols];
+            sum_rows(rows, cols, &x, &mut y);
+            let column = |j: usize| (0..rows).map(|i| f64::from(x[i * cols + j])).sum();
+            let expected: Vec<f64> = (0..cols).map(column).collect();
+            assert_close(&y, &expected, TOLERANCE, &format!("{rows}×{cols}"));
+        }
     }
 }
