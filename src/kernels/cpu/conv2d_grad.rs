@@ -9,6 +9,21 @@ use super::tile::{Block, K_BLOCK, Out, multiply};
 /// Floats of `dy · wᵀ` held at a time in [`conv2d_dx`].
 const DX_CHUNK: usize = 64 << 10;
 
+impl ConvShape {
+    /// The convolution of dy with flipped filters that is the gradient by the input. There is none for strides, nor where
+    /// the padding is wider than the kernel reaches.
+    pub(super) fn adjoint(&self) -> Option<Self> {
+        let reach = [0, 1].map(|axis| ([self.kh, self.kw][axis] - 1) * self.dilation[axis]);
+        let mut padding = [0; 4];
+        for (side, padding) in padding.iter_mut().enumerate() {
+            *padding = reach[side % 2].checked_sub(self.padding[side])?;
+        }
+        let (h, w, oh, ow) = (self.oh, self.ow, self.h, self.w);
+        let adjoint = Self { h, w, c: self.m, m: self.c, oh, ow, padding, ..self.clone() };
+        (self.stride == [1, 1]).then_some(adjoint)
+    }
+}
+
 /// Gradient by the input: `dy · wᵀ` for some output rows at a time, added where the taps were read.
 ///
 /// `w` is `[kh, kw, c/groups, m]`.

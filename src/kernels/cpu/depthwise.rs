@@ -1,4 +1,4 @@
-//! Depthwise convolution and its gradients, NHWC: a [`ConvShape`] whose groups, input and output channels are equal.
+//! Depthwise convolution, NHWC: a [`ConvShape`] whose groups, input and output channels are equal.
 
 use core::array::from_fn;
 use core::ops::Range;
@@ -11,7 +11,7 @@ use super::scratch::Scratch;
 use super::simd::F32x4;
 
 /// Channels handled together.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 
 /// `y = clamp(conv(x, w) + bias + residual)` with `w` of `[kh, kw, c]`.
 ///
@@ -58,7 +58,7 @@ pub(crate) fn depthwise(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], e: E
 }
 
 /// Rows of `c` floats to rows of whole quads; what lies behind the `c` keeps its zeros.
-fn widen<'a>(c: usize, x: &[f32], wide: &'a mut [f32]) -> &'a [f32] {
+pub(super) fn widen<'a>(c: usize, x: &[f32], wide: &'a mut [f32]) -> &'a [f32] {
     for (y, x) in wide.chunks_exact_mut(c.next_multiple_of(LANES)).zip(x.chunks_exact(c)) {
         y[..c].copy_from_slice(x);
     }
@@ -71,7 +71,7 @@ fn widen<'a>(c: usize, x: &[f32], wide: &'a mut [f32]) -> &'a [f32] {
 ///
 /// `i` is below `x.len()`.
 #[inline(always)]
-unsafe fn quad(x: &[[f32; LANES]], i: usize) -> F32x4 {
+pub(super) unsafe fn quad(x: &[[f32; LANES]], i: usize) -> F32x4 {
     debug_assert!(i < x.len());
     // Safety: the caller's.
     F32x4::load(unsafe { x.get_unchecked(i) })
@@ -239,51 +239,9 @@ impl Job<'_> {
     }
 }
 
-/// Gradient by the input.
-pub(crate) fn depthwise_dx(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], _scratch: &mut Scratch) {
-    dx.fill(0.0);
-    each_tap(s, |x_at, w_at, y_at| {
-        let (dy, w) = (&dy[y_at..][..s.c], &w[w_at..][..s.c]);
-        for ((dx, dy), w) in dx[x_at..][..s.c].iter_mut().zip(dy).zip(w) {
-            *dx += dy * w;
-        }
-    });
-}
-
-/// Gradient by the weights, `[kh, kw, c]`, summed over the batch in order.
-pub(crate) fn depthwise_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], _scratch: &mut Scratch) {
-    dw.fill(0.0);
-    each_tap(s, |x_at, w_at, y_at| {
-        let (x, dy) = (&x[x_at..][..s.c], &dy[y_at..][..s.c]);
-        for ((dw, x), dy) in dw[w_at..][..s.c].iter_mut().zip(x).zip(dy) {
-            *dw += x * dy;
-        }
-    });
-}
-
-/// Calls `f` with the offsets into x, w and y of every tap inside the input.
-fn each_tap(s: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
-    for (i, oy) in (0..s.n).flat_map(|i| (0..s.oh).map(move |oy| (i, oy))) {
-        for ox in 0..s.ow {
-            for ky in 0..s.kh {
-                let Some(iy) = s.input_row(oy, ky) else {
-                    continue;
-                };
-                for kx in 0..s.kw {
-                    let Some(ix) = s.input_column(ox, kx) else {
-                        continue;
-                    };
-                    let x = ((i * s.h + iy) * s.w + ix) * s.c;
-                    f(x, (ky * s.kw + kx) * s.c, ((i * s.oh + oy) * s.ow + ox) * s.c);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Rng, assert_close, conv_shape, convolution, convolution_gradients};
+    use super::super::testing::{Rng, assert_close, conv_shape, convolution};
     use super::*;
 
     /// Rounding per product of values around 1.
@@ -316,23 +274,6 @@ mod tests {
                 depthwise(&alone, x, &w, &mut image, Epilogue { residual, ..e }, &mut scratch);
                 assert_eq!(image, y[i * s.y_len()..][..s.y_len()], "image {i} alone, {s:?}");
             }
-        }
-    }
-
-    #[test]
-    fn random_gradients_agree_with_f64() {
-        let mut rng = Rng::new(42);
-        let mut scratch = Scratch::default();
-        for _ in 0..200 {
-            let s = conv_shape(&mut rng, true);
-            let (x, w) = (rng.fill(s.n * s.x_len()), rng.fill(s.kh * s.kw * s.c));
-            let dy = rng.fill(s.n * s.y_len());
-            let (expected_dx, expected_dw) = convolution_gradients(&s, &x, &w, &dy);
-            let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
-            depthwise_dx(&s, &dy, &w, &mut dx, &mut scratch);
-            assert_close(&dx, &expected_dx, TOLERANCE * (s.kh * s.kw) as f64, &format!("dx, {s:?}"));
-            depthwise_dw(&s, &x, &dy, &mut dw, &mut scratch);
-            assert_close(&dw, &expected_dw, TOLERANCE * (s.n * s.oh * s.ow) as f64, &format!("dw, {s:?}"));
         }
     }
 }

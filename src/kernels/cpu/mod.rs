@@ -8,6 +8,7 @@ pub(crate) mod activation;
 mod conv2d;
 mod conv2d_grad;
 mod depthwise;
+mod depthwise_grad;
 mod elementwise;
 mod gemm;
 mod lhs;
@@ -25,7 +26,8 @@ mod update;
 
 pub(crate) use conv2d::{ConvShape, PackedConv, conv2d};
 pub(crate) use conv2d_grad::{conv2d_dw, conv2d_dx};
-pub(crate) use depthwise::{depthwise, depthwise_dw, depthwise_dx};
+pub(crate) use depthwise::depthwise;
+pub(crate) use depthwise_grad::{depthwise_dw, depthwise_dx};
 pub(crate) use elementwise::{
     add, channel_scale_shift, clamp, clamp_dx, clamped, less, maximum, mul, not_less, sigmoid,
 };
