@@ -4,10 +4,19 @@ use super::conv2d::{ConvShape, padded, padded_buffer};
 use super::gemm::{Epilogue, PackedB, multiply_rows};
 use super::lhs::{Columns, Walk};
 use super::scratch::Scratch;
-use super::tile::{Block, K_BLOCK, Out, multiply};
+use super::tile::{Block, Out, multiply};
 
 /// Floats of `dy · wᵀ` held at a time in [`conv2d_dx`].
 const DX_CHUNK: usize = 64 << 10;
+
+/// Most pixels that [`conv2d_dw`] sums over in one pass: six gathered rows of xᵀ and a panel of dy then share a first-level
+/// cache of 32 KiB.
+const LONGEST: usize = 448;
+
+/// Size of the parts, at most `most` and at least 1, that `total` is split into: as few and as even as can be.
+fn even(total: usize, most: usize) -> usize {
+    total.div_ceil(total.div_ceil(most.max(1)).max(1)).max(1)
+}
 
 impl ConvShape {
     /// The convolution of dy with flipped filters that is the gradient by the input. There is none for strides, nor where
@@ -90,8 +99,8 @@ pub(crate) fn conv2d_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], sc
     }
     let pixels = s.oh * s.ow;
     // Several small images at a time, or some lines of a large one.
-    let images = (K_BLOCK / pixels.max(1)).clamp(1, s.n);
-    let lines = (K_BLOCK / s.ow.max(1)).clamp(1, s.oh.max(1));
+    let images = even(s.n, LONGEST / pixels.max(1));
+    let lines = even(s.oh, LONGEST / s.ow.max(1));
     let mut copies = padded_buffer(s, images, scratch);
     let mut rows = scratch.take(Columns::buffer_len(images * lines * s.ow));
     let mut b = PackedB::borrow(scratch, images * pixels, s.m / s.groups);
@@ -146,6 +155,11 @@ mod tests {
 
     /// Rounding per product of values around 1.
     const TOLERANCE: f64 = 2e-6;
+
+    #[test]
+    fn parts_are_few_and_even() {
+        assert_eq!([even(16, 9), even(16, 8), even(7, 3), even(5, 0), even(0, 4)], [8, 8, 3, 1, 1]);
+    }
 
     #[test]
     fn random_gradients_agree_with_f64() {
