@@ -141,11 +141,11 @@ impl Job<'_> {
                     // Safety: the index is below `band.end · ow · quads`.
                     let dy = unsafe { quad(dy, (oy * s.ow + ox) * quads + q) };
                     let at = start + oy * next_line + ox * next + q;
-                    for ky in 0..KH {
-                        for kx in 0..KW {
+                    for (ky, acc) in acc.iter_mut().enumerate() {
+                        for (kx, acc) in acc.iter_mut().enumerate() {
                             // Safety: the index is at most `furthest + q`.
                             let x = unsafe { quad(x, at + ky * down + kx * along) };
-                            acc[ky][kx] = x.mul_add(dy, acc[ky][kx]);
+                            *acc = x.mul_add(dy, *acc);
                         }
                     }
                 }
