@@ -31,10 +31,15 @@ impl Heads {
         Err(Error::option("labels", format!("the data has {labels} labels, output {}", have.join(", "))))
     }
 
-    /// Targets of head `head` out of rows of targets.
-    pub(super) fn targets(&self, head: usize, rows: &[f32], labels: usize) -> Vec<f32> {
+    /// Targets of head `head` in each of the rows of all targets.
+    pub(super) fn targets<'a>(
+        &self,
+        head: usize,
+        rows: &'a [f32],
+        labels: usize,
+    ) -> impl Iterator<Item = &'a [f32]> + use<'a> {
         let (first, width) = self.columns[head];
-        rows.chunks_exact(labels).flat_map(|row| &row[first..first + width]).copied().collect()
+        rows.chunks_exact(labels).map(move |row| &row[first..first + width])
     }
 }
 
@@ -75,7 +80,8 @@ fn balanced(set: &FeatureSet) -> Vec<f32> {
     sums.iter().map(weight).collect()
 }
 
-/// Inputs of one step. Rows beyond the given ones repeat the first with weight 0.
+/// Inputs of one step, in memory that every step uses again. Rows beyond the given ones repeat the first with weight 0.
+#[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) features: Vec<Vec<f32>>,
     /// As the set has them, one row after the other.
@@ -84,36 +90,46 @@ pub(super) struct Batch {
     pub(super) targets: Vec<Vec<f32>>,
     /// Factor of each row's loss in the mean.
     pub(super) row_weights: Vec<f32>,
+    rows: Vec<usize>,
 }
 
 impl Batch {
-    pub(super) fn gather(set: &FeatureSet, rows: &[usize], batch: usize, targets: &Targets) -> Self {
-        let padded: Vec<usize> = rows.iter().copied().chain(std::iter::repeat(rows[0])).take(batch).collect();
-        let features = (0..set.tensors().len()).map(|tensor| set.gather(tensor, &padded)).collect();
+    /// Fills the batch with `rows`, up to `batch` of them.
+    pub(super) fn gather(&mut self, set: &FeatureSet, rows: &[usize], batch: usize, targets: &Targets) {
+        self.rows.clear();
+        self.rows.extend(rows.iter().chain(std::iter::repeat(&rows[0])).take(batch));
+        self.features.resize_with(set.tensors().len(), Vec::new);
+        for (tensor, (values, t)) in self.features.iter_mut().zip(set.tensors()).enumerate() {
+            values.resize(batch * t.shape.len(), 0.0);
+            set.gather_into(tensor, &self.rows, values);
+        }
         let classes = set.labels().len();
-        let labels: Vec<f32> =
-            padded.iter().flat_map(|&row| &set.targets()[row * classes..][..classes]).copied().collect();
+        self.labels.clear();
+        for row in &self.rows {
+            self.labels.extend_from_slice(&set.targets()[row * classes..][..classes]);
+        }
         let mean = 1.0 / rows.len() as f32;
-        let class_weight = |row: usize| match targets.class_weights.as_slice() {
+        let class_weight = |labels: &[f32]| match targets.class_weights.as_slice() {
             [] => 1.0,
-            weights => labels[row * classes..][..classes].iter().zip(weights).map(|(t, w)| t * w).sum(),
+            weights => labels.iter().zip(weights).map(|(t, w)| t * w).sum(),
         };
-        let row_weights = (0..batch).map(|row| if row < rows.len() { mean * class_weight(row) } else { 0.0 }).collect();
-        let smooth = |head: usize| {
-            let (mut all, width) = (targets.heads.targets(head, &labels, classes), targets.heads.columns[head].1);
-            let (kept, spread) = (1.0 - targets.smoothing, targets.smoothing / width as f32);
+        self.row_weights.clear();
+        self.row_weights.extend(self.labels.chunks_exact(classes).take(rows.len()).map(|row| mean * class_weight(row)));
+        self.row_weights.resize(batch, 0.0);
+        self.targets.resize_with(targets.heads.columns.len(), Vec::new);
+        for (head, values) in self.targets.iter_mut().enumerate() {
+            values.clear();
+            targets.heads.targets(head, &self.labels, classes).for_each(|row| values.extend_from_slice(row));
+            let (kept, spread) = (1.0 - targets.smoothing, targets.smoothing / targets.heads.columns[head].1 as f32);
             if targets.smoothing > 0.0 {
-                all.iter_mut().for_each(|t| *t = *t * kept + spread);
+                values.iter_mut().for_each(|t| *t = *t * kept + spread);
             }
-            all
-        };
-        let heads = (0..targets.heads.columns.len()).map(smooth).collect();
-        Self { features, labels, targets: heads, row_weights }
+        }
     }
 
     /// The same for measuring: targets as they are, every row alike.
-    pub(super) fn plain(set: &FeatureSet, rows: &[usize], batch: usize, heads: &Heads) -> Self {
+    pub(super) fn gather_plain(&mut self, set: &FeatureSet, rows: &[usize], batch: usize, heads: &Heads) {
         let targets = Targets { heads: heads.clone(), smoothing: 0.0, class_weights: Vec::new() };
-        Self::gather(set, rows, batch, &targets)
+        self.gather(set, rows, batch, &targets);
     }
 }

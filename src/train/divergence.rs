@@ -16,7 +16,7 @@ impl Trainer {
             if self.progress.position.cursor >= self.order.len() {
                 break;
             }
-            let (rows, _) = self.feed()?;
+            let rows = self.feed()?;
             found = self.program.backend.run_checked()?;
             self.progress.position.cursor += rows;
             self.progress.position.iteration += u64::from(found.is_none());

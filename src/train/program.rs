@@ -122,8 +122,32 @@ impl Program {
 
     /// Everything that a run changes and the next one reads.
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
-        let names = self.parameters.iter().chain(&self.states);
-        names.map(|name| Ok((name.clone(), self.backend.read(name)?.to_vec()))).collect()
+        let mut snapshot = Snapshot::new();
+        self.refresh(&mut snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// [`Program::snapshot`] in the memory of an earlier one.
+    pub(super) fn refresh(&self, snapshot: &mut Snapshot) -> Result<()> {
+        self.refresh_parameters(snapshot)?;
+        self.states.iter().try_for_each(|name| keep(snapshot, name, self.backend.read(name)?))
+    }
+
+    /// The part of [`Program::refresh`] that the model keeps.
+    pub(super) fn refresh_parameters(&self, snapshot: &mut Snapshot) -> Result<()> {
+        self.parameters.iter().try_for_each(|name| keep(snapshot, name, self.backend.read(name)?))
+    }
+
+    /// Whether all values of a snapshot would be numbers.
+    pub(super) fn is_finite(&self) -> Result<bool> {
+        // The largest magnitude by its bits: unlike a search that may end early, this is vectorised.
+        let largest = |values: &[f32]| values.iter().fold(0, |most: u32, x| most.max(x.abs().to_bits()));
+        for name in self.parameters.iter().chain(&self.states) {
+            if !f32::from_bits(largest(self.backend.read(name)?)).is_finite() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Puts values back that [`Program::snapshot`] took of this program, or of the same one for another batch.
@@ -134,6 +158,16 @@ impl Program {
 
 /// Values by name.
 pub(super) type Snapshot = BTreeMap<String, Vec<f32>>;
+
+fn keep(snapshot: &mut Snapshot, name: &str, values: &[f32]) -> Result<()> {
+    match snapshot.get_mut(name) {
+        Some(kept) if kept.len() == values.len() => kept.copy_from_slice(values),
+        _ => {
+            snapshot.insert(name.to_owned(), values.to_vec());
+        }
+    }
+    Ok(())
+}
 
 /// Values of all trained parameters.
 pub type Parameters = Vec<(String, Tensor)>;

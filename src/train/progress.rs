@@ -93,10 +93,9 @@ pub(super) fn monitored(record: &EpochRecord, stopping: Option<&EarlyStopping>) 
     value.map_or((Monitor::Loss, record.loss), |value| (asked, value))
 }
 
-/// Rows whose most probable class is the target's.
-pub(super) fn hits(probabilities: &[f32], targets: &[f32], classes: usize, rows: usize) -> usize {
-    let pairs = probabilities.chunks_exact(classes).zip(targets.chunks_exact(classes)).take(rows);
-    pairs.filter(|(p, t)| argmax(p) == argmax(t)).count()
+/// Rows whose most probable class is the target's; as many as there are targets.
+pub(super) fn hits<'a>(probabilities: &[f32], classes: usize, targets: impl Iterator<Item = &'a [f32]>) -> usize {
+    probabilities.chunks_exact(classes).zip(targets).filter(|(p, t)| argmax(p) == argmax(t)).count()
 }
 
 /// Position of the first largest value.

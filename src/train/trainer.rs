@@ -40,6 +40,10 @@ pub struct Trainer {
     /// Parameters of the best epoch, where they are to be restored.
     pub(super) best: Option<Snapshot>,
     ratios: BTreeMap<String, f64>,
+    /// Inputs of the step at work.
+    inputs: Batch,
+    /// Parameters before the last update of an epoch.
+    before: Snapshot,
     pub(super) divergence: Option<Divergence>,
     pub(super) stopped: Option<StoppedBy>,
 }
@@ -93,6 +97,8 @@ impl Trainer {
             progress: Progress::default(),
             best: None,
             ratios: BTreeMap::new(),
+            inputs: Batch::default(),
+            before: Snapshot::new(),
             divergence: None,
             stopped: None,
         };
@@ -176,8 +182,7 @@ impl Trainer {
     }
 
     fn end_epoch(&mut self) -> Result<()> {
-        let snapshot = self.program.snapshot()?;
-        if snapshot.values().flatten().any(|value| !value.is_finite()) {
+        if !self.program.is_finite()? {
             return self.diverge();
         }
         let validated = self.validate()?;
@@ -194,7 +199,8 @@ impl Trainer {
             learning_rate,
         });
         *running = Running::default();
-        self.good = (*position, snapshot);
+        self.good.0 = *position;
+        self.program.refresh(&mut self.good.1)?;
         self.order = self.order_of(self.progress.position.epoch);
         self.judge();
         Ok(())
@@ -241,13 +247,14 @@ impl Trainer {
         Ok(())
     }
 
-    /// Writes the inputs of the next step; gives the number of its rows and the labels of each.
-    pub(super) fn feed(&mut self) -> Result<(usize, Vec<f32>)> {
+    /// Writes the inputs of the next step; gives the number of its rows.
+    pub(super) fn feed(&mut self) -> Result<usize> {
         let Position { epoch, iteration, cursor } = self.progress.position;
         let end = (cursor + self.batch).min(self.order.len());
         self.program_for(end - cursor)?;
         let Program { backend, features, heads, rates, masks, batch, .. } = &mut self.program;
-        let inputs = Batch::gather(&self.train, &self.order[cursor..end], *batch, &self.targets);
+        let inputs = &mut self.inputs;
+        inputs.gather(&self.train, &self.order[cursor..end], *batch, &self.targets);
         features.iter().zip(&inputs.features).try_for_each(|(name, values)| backend.write(name, values))?;
         heads.iter().zip(&inputs.targets).try_for_each(|(head, values)| backend.write(&head.targets, values))?;
         backend.write(ROW_WEIGHTS, &inputs.row_weights)?;
@@ -257,7 +264,7 @@ impl Trainer {
         for (index, mask) in masks.iter().enumerate() {
             backend.write(&mask.input, &draw(mask, self.seed, iteration, index as u64))?;
         }
-        Ok((end - cursor, inputs.labels.into_iter().chain(inputs.row_weights).collect()))
+        Ok(end - cursor)
     }
 
     /// Runs the step on the next batch; gives how long each part of it took, by the clock `now`. The parameters learn from it,
@@ -268,22 +275,23 @@ impl Trainer {
     }
 
     fn update(&mut self) -> Result<()> {
-        let (rows, fed) = self.feed()?;
-        let (labels, weights) = fed.split_at(fed.len() - self.program.batch);
+        let rows = self.feed()?;
         let ends_epoch = self.progress.position.cursor + rows >= self.order.len();
-        let before = if ends_epoch { self.program.snapshot()? } else { Snapshot::new() };
+        if ends_epoch {
+            self.program.refresh_parameters(&mut self.before)?;
+        }
         self.program.backend.run()?;
         let mut mean = 0.0;
         for head in &self.program.heads {
-            let losses = self.program.backend.read(&head.losses)?;
-            mean += losses.iter().zip(weights).map(|(l, w)| f64::from(*l) * f64::from(*w)).sum::<f64>();
+            let losses = self.program.backend.read(&head.losses)?.iter().zip(&self.inputs.row_weights);
+            mean += losses.map(|(l, w)| f64::from(*l) * f64::from(*w)).sum::<f64>();
         }
         if !mean.is_finite() {
             return self.diverge();
         }
-        let hits = self.hits(labels, rows)?;
+        let hits = self.hits(rows)?;
         if ends_epoch {
-            self.ratios = self.update_ratios(&before)?;
+            self.ratios = self.update_ratios()?;
         }
         let Progress { position, running, iterations, .. } = &mut self.progress;
         running.hits += hits;
@@ -295,22 +303,20 @@ impl Trainer {
         Ok(())
     }
 
-    fn hits(&self, labels: &[f32], rows: usize) -> Result<usize> {
+    fn hits(&self, rows: usize) -> Result<usize> {
         let Some(head) = self.program.heads.first() else { return Ok(0) };
-        let targets = self.targets.heads.targets(0, labels, self.train.labels().len());
-        Ok(hits(self.program.backend.read(&head.predictions)?, &targets, head.columns, rows))
+        let targets = self.targets.heads.targets(0, &self.inputs.labels, self.train.labels().len());
+        Ok(hits(self.program.backend.read(&head.predictions)?, head.columns, targets.take(rows)))
     }
 
-    fn update_ratios(&self, before: &Snapshot) -> Result<BTreeMap<String, f64>> {
+    fn update_ratios(&self) -> Result<BTreeMap<String, f64>> {
         let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         for name in &self.program.parameters {
             let Some(layer) = self.program.layer_of.get(name) else { continue };
             let now = self.program.backend.read(name)?;
             let sum = sums.entry(layer).or_default();
-            for (now, before) in now.iter().zip(before.get(name).into_iter().flatten()) {
-                sum.0 += f64::from((now - before).abs());
-                sum.1 += f64::from(before.abs());
-            }
+            let (update, size) = magnitudes(now, self.before.get(name).map_or(&[], Vec::as_slice));
+            *sum = (sum.0 + update, sum.1 + size);
         }
         let ratio = |(update, size): (f64, f64)| libm::log10(update / size);
         let all = sums.into_iter().map(|(layer, sum)| (layer.to_owned(), ratio(sum)));
@@ -326,7 +332,8 @@ impl Trainer {
         let rows = set.plain_rows();
         let (mut loss, mut right) = (0.0, 0);
         for chunk in rows.chunks(self.batch) {
-            let batch = Batch::plain(set, chunk, self.batch, &self.targets.heads);
+            let batch = &mut self.inputs;
+            batch.gather_plain(set, chunk, self.batch, &self.targets.heads);
             for (name, values) in self.program.features.iter().zip(&batch.features) {
                 forward.backend.write(name, values)?;
             }
@@ -339,7 +346,8 @@ impl Trainer {
                 loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();
                 if index == 0 {
                     let predictions = forward.backend.read(&head.predictions)?;
-                    right += hits(predictions, &batch.targets[0], head.columns, chunk.len());
+                    let targets = batch.targets[0].chunks_exact(head.columns).take(chunk.len());
+                    right += hits(predictions, head.columns, targets);
                 }
             }
         }
@@ -380,6 +388,23 @@ impl Trainer {
         (self.progress, self.best) = (progress, best);
         Ok(())
     }
+}
+
+/// Sums of `|now − before|` and of `|before|`.
+fn magnitudes(now: &[f32], before: &[f32]) -> (f64, f64) {
+    /// Sums that are kept side by side, so that they are vectorised.
+    const LANES: usize = 8;
+    let (mut update, mut size) = ([0f64; LANES], [0f64; LANES]);
+    let mut add = |now: &[f32], before: &[f32]| {
+        for (((update, size), now), before) in update.iter_mut().zip(&mut size).zip(now).zip(before) {
+            *update += f64::from((now - before).abs());
+            *size += f64::from(before.abs());
+        }
+    };
+    let ((now, now_rest), (before, before_rest)) = (now.as_chunks::<LANES>(), before.as_chunks::<LANES>());
+    now.iter().zip(before).for_each(|(now, before)| add(now, before));
+    add(now_rest, before_rest);
+    (update.iter().sum(), size.iter().sum())
 }
 
 /// Inverted dropout (Srivastava et al. 2014, section 10): 0 with probability `rate`, else `1 / (1 − rate)`.
