@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::activation as kernel;
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// A smooth or piecewise function of one number. `relu`, `relu6` and `hardtanh` are a [`super::Clip`], `sigmoid` and `softmax` have their own ops.
@@ -78,13 +79,17 @@ impl Function {
     }
 
     fn check(self) -> Result<(), OpError> {
-        let attributes = match self {
-            Self::LeakyRelu { alpha } | Self::Elu { alpha } => [alpha, 0.0],
-            Self::HardSigmoid { alpha, beta } => [alpha, beta],
-            _ => [0.0, 0.0],
-        };
-        ensure_op!(attributes.iter().all(|a| a.is_finite()), "an attribute of {self:?} is not finite");
+        ensure_op!(self.numbers().iter().all(|a| a.is_finite()), "an attribute of {self:?} is not finite");
         Ok(())
+    }
+
+    /// Its attributes as shaders take them.
+    fn numbers(self) -> [f32; 3] {
+        match self {
+            Self::LeakyRelu { alpha } | Self::Elu { alpha } => [alpha, 0.0, 0.0],
+            Self::HardSigmoid { alpha, beta } => [alpha, beta, 0.0],
+            _ => [0.0; 3],
+        }
     }
 
     /// Applies it to every element. Each arm is a loop of its own, so that the functions are inlined.
@@ -161,6 +166,12 @@ impl Operator for Activate {
         self.function.apply(x[0].data, y);
     }
 
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let f = format!("fn f(x: vec4<f32>) -> vec4<f32> {{ return {}_value(x); }}", self.function.name());
+        let kernel = wgsl::unary(&[include_str!("activate.wgsl"), f.as_str()].concat());
+        cx.map(&kernel, &[x[0].region], &[y.region], self.function.numbers())
+    }
+
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
         let x = g.get(v).inputs[0];
         Ok(vec![Some(g.add_for(v, "dx", ActivateGrad { function: self.function }, &[x, dy])?)])
@@ -197,6 +208,13 @@ impl Operator for ActivateGrad {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], dx: &mut [f32]) {
         self.function.apply_slope(x[0].data, x[1].data, dx);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let name = self.function.name();
+        let f = format!("fn f(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32> {{ return {name}_slope(x) * dy; }}");
+        let kernel = wgsl::binary(&[include_str!("activate.wgsl"), f.as_str()].concat());
+        cx.map(&kernel, &[x[0].region, x[1].region], &[y.region], self.function.numbers())
     }
 
     #[cfg(any(test, feature = "conformance"))]

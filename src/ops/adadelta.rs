@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::sgd::{expect_decays, expect_update};
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// AdaDelta: `s' = ρ·s + (1 − ρ)·dw²`, `d = dw·√(u + ε) / √(s' + ε)`, `u' = ρ·u + (1 − ρ)·d²`, `w' = w − rate·d`
@@ -37,6 +37,16 @@ impl Operator for AdaDelta {
         if let ([w, s, u], [rate]) = (state, x[1].data) {
             cpu::adadelta(w, s, u, x[0].data, *rate, self.rho, self.epsilon);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::update(include_str!("adadelta.wgsl"));
+        cx.map(
+            &kernel,
+            &[x[3].region, x[4].region],
+            &[x[0].region, x[1].region, x[2].region],
+            [self.rho, self.epsilon, 0.0],
+        )
     }
 
     #[cfg(any(test, feature = "conformance"))]

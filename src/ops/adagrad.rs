@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::sgd::{expect_decays, expect_update};
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// AdaGrad: `s' = s + dw²`, `w' = w − rate·dw / (√s' + ε)` (Duchi et al. 2011, with ε and the first `s = ε` of DL4J's `AdaGrad`; Keras
@@ -35,6 +35,11 @@ impl Operator for AdaGrad {
         if let ([w, s], [rate]) = (state, x[1].data) {
             cpu::adagrad(w, s, x[0].data, *rate, self.epsilon);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::update(include_str!("adagrad.wgsl"));
+        cx.map(&kernel, &[x[2].region, x[3].region], &[x[0].region, x[1].region], [self.epsilon, 0.0, 0.0])
     }
 
     #[cfg(any(test, feature = "conformance"))]

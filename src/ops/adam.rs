@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::sgd::{expect_decays, expect_update};
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// Adam: `m' = β₁·m + (1 − β₁)·dw`, `v' = β₂·v + (1 − β₂)·dw²`, `w' = w − rate·c·m' / (√v' + ε)`
@@ -39,6 +39,16 @@ impl Operator for Adam {
         if let ([w, m, v], [rate, correction]) = (state, x[1].data) {
             cpu::adam(w, m, v, x[0].data, rate * correction, self.beta1, self.beta2, self.epsilon);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::update(include_str!("adam.wgsl"));
+        cx.map(
+            &kernel,
+            &[x[3].region, x[4].region],
+            &[x[0].region, x[1].region, x[2].region],
+            [self.beta1, self.beta2, self.epsilon],
+        )
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -30,7 +30,7 @@ pub(super) fn encode_elementwise<O: Operator>(
 ) -> Result<()> {
     let regions = [x[0].region, x[1].region];
     if x[0].shape == x[1].shape {
-        return cx.dispatch_each(&wgsl::binary(f), &regions, &[y.region], y.shape.len().div_ceil(4), &[]);
+        return cx.map(&wgsl::binary(f), &regions, &[y.region], [0.0; 3]);
     }
     let (kernel, dims) = wgsl::broadcast(f, x[0].shape, x[1].shape, y.shape).ok_or_else(|| cx.no_kernel::<O>())?;
     cx.dispatch_each(&kernel, &regions, &[y.region], y.shape.len(), &dims)

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::sgd::{expect_decays, expect_update};
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// AMSGrad: as [`super::Adam`], but divided by the largest mean square so far: `s' = max(s, v')`, `w' = w − rate·c·m' / (√s' + ε)`
@@ -39,6 +39,16 @@ impl Operator for AmsGrad {
         if let ([w, m, v, largest], [rate, correction]) = (state, x[1].data) {
             cpu::amsgrad(w, m, v, largest, x[0].data, rate * correction, self.beta1, self.beta2, self.epsilon);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::update(include_str!("amsgrad.wgsl"));
+        cx.map(
+            &kernel,
+            &[x[4].region, x[5].region],
+            &[x[0].region, x[1].region, x[2].region, x[3].region],
+            [self.beta1, self.beta2, self.epsilon],
+        )
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -7,11 +7,12 @@ use super::Case;
 use super::attributes::expect_f32;
 #[cfg(any(test, feature = "conformance"))]
 use super::max_pool::{PoolCase, cells, pool_cases, reference_size};
-use super::max_pool::{expect_nhwc, known, pool_shape};
-use super::{CpuContext, Layout, Operator, View, Window, split_nhwc};
+use super::max_pool::{expect_nhwc, gpu_words, known, pool_shape};
+use super::{CpuContext, GpuContext, GpuView, Layout, Operator, View, Window, split_nhwc};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::{self, PoolShape};
+use crate::kernels::wgsl::Kernel;
 use crate::tensor::TensorType;
 
 /// Mean of the elements under each window (ONNX operator spec, AveragePool).
@@ -42,6 +43,17 @@ impl Average<'_> {
     fn sizes(&self, x: [usize; 4]) -> Result<PoolShape, OpError> {
         let sizes = pool_shape(self.window, self.kernel, self.ceil, x)?;
         Ok(PoolShape { count_include_pad: self.count_include_pad, ..sizes })
+    }
+
+    /// The words of `Params` after `count`.
+    fn gpu_words(&self, x: [usize; 4]) -> Vec<u32> {
+        let s = known(self.sizes(x));
+        let [top, left, bottom, right] = self.window.padding;
+        let bounds = match self.count_include_pad {
+            true => [0, 0, top + s.h + bottom, left + s.w + right],
+            false => [top, left, top + s.h, left + s.w],
+        };
+        gpu_words(&s).into_iter().chain(bounds.map(|v| v as u32)).collect()
     }
 
     /// Rescales the last row and column where the kernel, whose padding `ceil` has extended, counted cells behind the padding.
@@ -99,6 +111,12 @@ impl Operator for AvgPool {
         let s = known(self.average().sizes(split_nhwc(x[0].shape)));
         cpu::avg_pool(&s, x[0].data, y);
         self.average().correct_counts(&s, y);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let words = self.average().gpu_words(split_nhwc(x[0].shape));
+        let kernel = Kernel::new(include_str!("avg_pool.wgsl"));
+        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &words)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -172,6 +190,12 @@ impl Operator for AvgPoolGrad {
         self.average().correct_counts(&s, &mut dy);
         cpu::avg_pool_dx(&s, &dy, dx);
         cx.scratch.give(dy);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let words = self.average().gpu_words(split_nhwc(x[1].shape));
+        let kernel = Kernel::new(include_str!("avg_pool_grad.wgsl"));
+        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &words)
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 use super::max_pool::expect_nhwc;
-use super::{CpuContext, Dim, Layout, Multiply, Operator, Reshape, ReshapeLike, Scale, SumLike, View};
+use super::{
+    CpuContext, Dim, GpuContext, GpuView, Layout, Multiply, Operator, Reshape, ReshapeLike, Scale, SumLike, View,
+};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu;
+use crate::kernels::wgsl::Kernel;
 use crate::tensor::{Shape, Tensor, TensorType};
 
 /// `y = (x − mean) / √(var + ε) · γ + β` per channel, with given statistics (Ioffe & Szegedy 2015, algorithm 2).
@@ -68,6 +71,15 @@ impl Operator for BatchNorm {
         cpu::channel_scale_shift(rows, c, x[0].data, &scale, &shift, y, None);
         cx.scratch.give(scale);
         cx.scratch.give(shift);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let c = x[1].shape.len();
+        let (kind, width) = if c.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
+        let kernel = Kernel::new([kind, include_str!("batch_norm.wgsl")].concat());
+        let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
+        let params = [(c / width) as u32, self.epsilon.to_bits()];
+        cx.dispatch_each(&kernel, &inputs, &[y.region], y.shape.len() / width, &params)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

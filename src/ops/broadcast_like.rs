@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, SumLike, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, SumLike, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
+use crate::kernels::wgsl;
 use crate::tensor::{Shape, TensorType};
 
 /// `x` repeated along the dimensions in which it is 1 or that it lacks, up to the shape of `like` (numpy manual, "Broadcasting").
@@ -35,6 +36,12 @@ impl Operator for BroadcastLike {
                 _ => y.fill(x[0]),
             }
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let dims = wgsl::repeated(x[0].shape, y.shape);
+        let (kernel, words) = wgsl::gather(&dims, 0).ok_or_else(|| cx.no_kernel::<Self>())?;
+        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &words)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -35,7 +35,7 @@ impl Operator for Clip {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let kernel = wgsl::unary(include_str!("clip.wgsl")).with_bounds(self.clamp.bounds());
-        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len().div_ceil(4), &[])
+        cx.map(&kernel, &[x[0].region], &[y.region], [0.0; 3])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -77,6 +77,11 @@ impl Operator for ClipGrad {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let (low, high) = self.clamp.bounds();
         cpu::clamp_dx(x[0].data, x[1].data, y, low, high);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::binary(include_str!("clip_grad.wgsl")).with_bounds(self.clamp.bounds());
+        cx.map(&kernel, &[x[0].region, x[1].region], &[y.region], [0.0; 3])
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, Slice, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, Slice, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
+use crate::kernels::wgsl::Kernel;
 use crate::tensor::TensorType;
 
 /// Its inputs one after the other along a dimension; they agree in all others (ONNX operator spec, Concat).
@@ -47,6 +48,19 @@ impl Operator for Concat {
             }
             start += run;
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let outer: usize = x[0].shape[..self.axis].iter().product();
+        let (kernel, run) = (Kernel::new(include_str!("concat.wgsl")), y.shape.len() / outer);
+        let mut start = 0;
+        for x in x {
+            let part = x.shape.len() / outer;
+            let params = [part, run, start].map(|v| v as u32);
+            cx.dispatch_each(&kernel, &[x.region], &[y.region], x.shape.len(), &params)?;
+            start += part;
+        }
+        Ok(())
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

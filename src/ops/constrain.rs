@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::kernels::cpu;
+use crate::kernels::wgsl::{self, Kernel};
 use crate::tensor::TensorType;
 
 /// Projects weights after an update, so that those into one unit have a wanted norm (Keras `MinMaxNorm`; its `MaxNorm` is `min` 0,
@@ -39,7 +40,12 @@ impl Operator for ConstrainNorm {
         ensure_op!(0.0 <= self.min && self.min <= self.max, "the norms {}..{} are empty", self.min, self.max);
         ensure_op!((0.0..=1.0).contains(&self.rate), "the rate {} lies outside 0..=1", self.rate);
         let len = x[0].shape.len();
-        ensure_op!(self.units > 0 && len.is_multiple_of(self.units), "{} does not divide into {} units", x[0].shape, self.units);
+        ensure_op!(
+            self.units > 0 && len.is_multiple_of(self.units),
+            "{} does not divide into {} units",
+            x[0].shape,
+            self.units
+        );
         Ok(x[0].clone())
     }
 
@@ -59,6 +65,13 @@ impl Operator for ConstrainNorm {
         for row in w.chunks_exact_mut(self.units) {
             row.iter_mut().zip(&factors).for_each(|(w, factor)| *w *= factor);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let along = x[0].shape.len() / self.units;
+        let kernel = wgsl::rows(include_str!("constrain_norm.wgsl"), along);
+        let numbers = [self.min, self.max.min(f32::MAX), self.rate, EPSILON].map(f32::to_bits);
+        cx.rows(&kernel, &[], &[x[0].region], [self.units, along], &numbers)
     }
 
     #[cfg(any(test, feature = "conformance"))]
@@ -105,6 +118,10 @@ impl Operator for ConstrainSign {
 
     fn update_cpu(&self, state: &mut [&mut [f32]], _: &[View<'_>]) {
         state.iter_mut().flat_map(|w| w.iter_mut()).for_each(|w| *w = cpu::clamped(*w, 0.0, f32::INFINITY));
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        cx.map(&Kernel::new(include_str!("constrain_sign.wgsl")), &[], &[x[0].region], [0.0; 3])
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
+use super::sum_like::encode_sum_runs;
 use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, Prepared, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::{self, ConvShape, Epilogue, PackedConv};
-use crate::kernels::wgsl::{Gemm, WindowSizes};
+use crate::kernels::wgsl::{Direction, Gemm, Region, WeightGrad, WindowSizes};
 use crate::tensor::{Shape, TensorType};
 
 /// Cross-correlation of an image batch with filters: `y[n,i,j,m] = b[m] + Σ x[n, i·s + p·d − pad, …, c] · w[p,q,c,m]`
@@ -55,6 +56,24 @@ fn conv_shape(window: &Window, groups: usize, [n, h, width, c]: [usize; 4], w: &
 pub(super) fn gpu_window(s: &ConvShape) -> WindowSizes {
     let (kernel, padding) = ([s.kh, s.kw], [s.padding[0], s.padding[1]]);
     WindowSizes { h: s.h, w: s.w, oh: s.oh, ow: s.ow, kernel, stride: s.stride, dilation: s.dilation, padding }
+}
+
+/// The window of a convolution, unless each row of the result is that of the image.
+fn sliding_window(s: &ConvShape) -> Option<WindowSizes> {
+    let pointwise = [s.kh, s.kw, s.stride[0], s.stride[1]] == [1; 4] && s.padding == [0; 4];
+    (!pointwise).then(|| gpu_window(s))
+}
+
+/// `y = xᵀ·dy` over all rows, in two steps where few invocations would sum many of them.
+pub(super) fn encode_weight_grad(cx: &mut GpuContext, grad: &WeightGrad, x: [Region; 2], y: Region) -> Result<()> {
+    let (kernel, params, groups) = (grad.kernel(), grad.params(), grad.workgroups());
+    let macs = (grad.rows * y.len) as u64;
+    if grad.runs() == 1 {
+        return cx.dispatch(&kernel, &x, &[y], &params, groups, macs);
+    }
+    let sums = cx.scratch(grad.runs() * y.len);
+    cx.dispatch(&kernel, &x, &[sums], &params, groups, macs)?;
+    encode_sum_runs(cx, sums, y, y.len, grad.runs(), grad.runs())
 }
 
 /// For shapes that `infer` accepted: the sizes exist.
@@ -105,12 +124,10 @@ impl Operator for Conv2d {
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let s = known(self.sizes(x[0].shape, x[1].shape));
         let (rows, k, n) = (s.n * s.oh * s.ow, s.c / s.groups, s.m / s.groups);
-        // Without a window, each row of the result is that of the image.
-        let pointwise = [s.kh, s.kw, s.stride[0], s.stride[1]] == [1; 4] && s.padding == [0; 4];
         let gemm = Gemm {
             groups: s.groups,
             x_stride: s.c,
-            window: (!pointwise).then(|| gpu_window(&s)),
+            window: sliding_window(&s).map(|window| (window, Direction::Forward)),
             bias: self.bias,
             residual: self.residual,
             clamp: self.clamp.map(Clamp::bounds),
@@ -176,7 +193,10 @@ impl Operator for Conv2d {
                 conv(Window { stride: [2, 1], padding: [0, 1, 2, 0], dilation: [1, 2] }, 5, true, false, None),
                 [&[2, 6, 7, 5], &[2, 3, 1, 10], &[10]],
             ),
-            Case::new(conv(Window { stride: [2, 2], ..plain() }, 1, false, false, None), [&[1, 7, 7, 9], &[1, 1, 9, 20]]),
+            Case::new(
+                conv(Window { stride: [2, 2], ..plain() }, 1, false, false, None),
+                [&[1, 7, 7, 9], &[1, 1, 9, 20]],
+            ),
             Case::new(
                 conv(plain(), 1, true, true, Some(Clamp::RELU6)),
                 [&[1, 7, 7, 12], &[1, 1, 12, 10], &[10], &[1, 7, 7, 10]],
@@ -245,6 +265,23 @@ impl Operator for Conv2dInputGrad {
         cpu::conv2d_dx(&s, x[0].data, x[1].data, y, cx.scratch);
     }
 
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let s = known(conv_shape(&self.window, self.groups, split_nhwc(x[2].shape), x[1].shape));
+        let (rows, k, n) = (s.n * s.h * s.w, s.m / s.groups, s.c / s.groups);
+        // Rows of the gradient of the image are sums over the outputs that saw the cell.
+        let seen = |window: WindowSizes| WindowSizes { h: s.oh, w: s.ow, oh: s.h, ow: s.w, ..window };
+        let gemm = Gemm {
+            groups: s.groups,
+            x_stride: s.m,
+            window: sliding_window(&s).map(|window| (seen(window), Direction::Backward)),
+            transposed: true,
+            ..Gemm::dense(rows, k, n)
+        };
+        let macs = (rows * s.kh * s.kw * k * s.c) as u64;
+        let inputs = [x[0].region, x[1].region];
+        cx.dispatch(&gemm.kernel(), &inputs, &[y.region], &gemm.params(), gemm.workgroups(), macs)
+    }
+
     fn macs(&self, x: &[&TensorType], _: &TensorType) -> u64 {
         let taps: usize = x[1].shape.iter().take(3).product();
         x[0].shape.len() as u64 * taps as u64
@@ -287,7 +324,11 @@ pub struct Conv2dWeightGrad {
 impl Conv2dWeightGrad {
     fn sizes(&self, x: &Shape, dy: &Shape) -> Result<(ConvShape, Shape), OpError> {
         let [n, h, w, c] = Layout::Nhwc.sizes(x)?;
-        ensure_op!(dy.rank() == 4 && self.groups > 0 && c % self.groups == 0, "{} groups do not divide {x}", self.groups);
+        ensure_op!(
+            dy.rank() == 4 && self.groups > 0 && c % self.groups == 0,
+            "{} groups do not divide {x}",
+            self.groups
+        );
         let filters = Shape::from([self.kernel[0], self.kernel[1], c / self.groups, dy[3]]);
         Ok((conv_shape(&self.window, self.groups, [n, h, w, c], &filters)?, filters))
     }
@@ -306,6 +347,18 @@ impl Operator for Conv2dWeightGrad {
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let s = known(self.sizes(x[0].shape, x[1].shape).map(|(s, _)| s));
         cpu::conv2d_dw(&s, x[0].data, x[1].data, y, cx.scratch);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let s = known(self.sizes(x[0].shape, x[1].shape).map(|(s, _)| s));
+        let grad = WeightGrad {
+            rows: s.n * s.oh * s.ow,
+            k: s.c / s.groups,
+            n: s.m / s.groups,
+            groups: s.groups,
+            window: sliding_window(&s),
+        };
+        encode_weight_grad(cx, &grad, [x[0].region, x[1].region], y.region)
     }
 
     fn macs(&self, x: &[&TensorType], y: &TensorType) -> u64 {

@@ -8,11 +8,12 @@ use super::attributes::expect_f32;
 #[cfg(any(test, feature = "conformance"))]
 use super::conv2d::for_each_tap;
 use super::conv2d::gpu_window;
+use super::sum_like::encode_sum_runs;
 use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::{self, ConvShape, Epilogue};
-use crate::kernels::wgsl;
+use crate::kernels::wgsl::{self, Kernel};
 use crate::tensor::{Shape, TensorType};
 
 /// Cross-correlation of each channel with its own filter: `y[n,i,j,c] = b[c] + Σ x[n, i·s + p·d − pad, …, c] · w[p,q,c]`
@@ -71,6 +72,7 @@ impl Operator for DepthwiseConv2d {
             n: s.n,
             c: s.c,
             window: gpu_window(&s),
+            flipped: false,
             bias: self.bias,
             clamp: self.clamp.map(Clamp::bounds),
         });
@@ -170,6 +172,27 @@ impl Operator for DepthwiseConv2dInputGrad {
         cpu::depthwise_dx(&s, x[0].data, x[1].data, dx, cx.scratch);
     }
 
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let s = known(conv_shape(&self.window, split_nhwc(x[2].shape), x[1].shape));
+        let (window, inputs) = (gpu_window(&s), [x[0].region, x[1].region]);
+        let macs = (x[0].shape.len() * s.kh * s.kw) as u64;
+        if s.stride != [1, 1] {
+            let (kind, width) =
+                if s.c.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
+            let kernel = Kernel::new([kind, include_str!("depthwise_conv2d_input_grad.wgsl")].concat());
+            let count = y.shape.len() / width;
+            let params: Vec<u32> = [count as u32, (s.c / width) as u32].into_iter().chain(window.words()).collect();
+            let groups = (count as u64).div_ceil(u64::from(wgsl::WORKGROUP));
+            return cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, macs);
+        }
+        // Without strides it is a convolution of the gradient with the filters turned around; paddings below 0 wrap around.
+        let padding = [0, 1].map(|d| (window.dilation[d] * (window.kernel[d] - 1)).wrapping_sub(window.padding[d]));
+        let window = wgsl::WindowSizes { h: s.oh, w: s.ow, oh: s.h, ow: s.w, padding, ..window };
+        let turned = wgsl::Depthwise { n: s.n, c: s.c, window, flipped: true, bias: false, clamp: None };
+        let (kernel, params, groups) = wgsl::depthwise(&turned);
+        cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, macs)
+    }
+
     fn macs(&self, x: &[&TensorType], _: &TensorType) -> u64 {
         x[0].shape.len() as u64 * (x[1].shape[0] * x[1].shape[1]) as u64
     }
@@ -218,6 +241,21 @@ impl Operator for DepthwiseConv2dWeightGrad {
 
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], dw: &mut [f32]) {
         cpu::depthwise_dw(&known(self.sizes(x[0].shape)), x[0].data, x[1].data, dw, cx.scratch);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let s = known(self.sizes(x[0].shape));
+        let grad = wgsl::DepthwiseWeightGrad { n: s.n, c: s.c, window: gpu_window(&s) };
+        let inputs = [x[0].region, x[1].region];
+        let params: Vec<u32> = [grad.count() as u32].into_iter().chain(grad.params()).collect();
+        let groups = (grad.count() as u64).div_ceil(u64::from(wgsl::WORKGROUP));
+        let macs = (x[1].shape.len() * s.kh * s.kw) as u64;
+        if grad.runs() == 1 {
+            return cx.dispatch(&grad.kernel(), &inputs, &[y.region], &params, groups, macs);
+        }
+        let sums = cx.scratch(grad.runs() * y.shape.len());
+        cx.dispatch(&grad.kernel(), &inputs, &[sums], &params, groups, macs)?;
+        encode_sum_runs(cx, sums, y.region, y.region.len, grad.runs(), grad.runs())
     }
 
     fn macs(&self, x: &[&TensorType], y: &TensorType) -> u64 {

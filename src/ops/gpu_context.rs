@@ -138,6 +138,10 @@ impl GpuContext {
             let reason = format!("a dispatch of {groups} workgroups with {} bindings", bindings.len());
             return Err(Error::Internal { vertex: Some(self.vertex.clone()), reason });
         }
+        if let Some(both) = x.iter().find(|x| y.iter().any(|y| y.place == x.place)) {
+            let reason = format!("a dispatch reads and writes {:?}", both.place);
+            return Err(Error::Internal { vertex: Some(self.vertex.clone()), reason });
+        }
         let side = u64::from(self.limits.groups_per_dimension);
         let slices = macs.div_ceil(MACS_PER_DISPATCH).max(groups.div_ceil(side * side)).clamp(1, groups);
         let slice = groups.div_ceil(slices);
@@ -166,6 +170,27 @@ impl GpuContext {
     ) -> Result<()> {
         let words: Vec<u32> = [count as u32].into_iter().chain(params.iter().copied()).collect();
         self.dispatch(kernel, x, y, &words, (count as u64).div_ceil(u64::from(WORKGROUP)), 0)
+    }
+
+    /// One invocation for each four elements of the first of `y`: the frames `unary`, `binary` and `update`, whose `p.a`, `p.b` and
+    /// `p.c` are `numbers`.
+    pub fn map(&mut self, kernel: &Kernel, x: &[Region], y: &[Region], numbers: [f32; 3]) -> Result<()> {
+        let count = y.first().map_or(0, |y| y.len).div_ceil(4);
+        self.dispatch_each(kernel, x, y, count, &numbers.map(f32::to_bits))
+    }
+
+    /// A workgroup for each of `rows` rows of `along` elements: the frame `rows`, made by `wgsl::rows`. The first words of its
+    /// `Params` after `first` and `width` are `rows` and `along`.
+    pub(crate) fn rows(
+        &mut self,
+        kernel: &Kernel,
+        x: &[Region],
+        y: &[Region],
+        [rows, along]: [usize; 2],
+        params: &[u32],
+    ) -> Result<()> {
+        let words: Vec<u32> = [rows as u32, along as u32].into_iter().chain(params.iter().copied()).collect();
+        self.dispatch(kernel, x, y, &words, rows as u64, 0)
     }
 
     /// The dispatches in order, and the elements of working memory they need.

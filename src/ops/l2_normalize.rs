@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// `x / max(‖x‖₂, ε)`, the norm taken over the dimensions from `axis` on.
@@ -41,6 +41,13 @@ impl Operator for L2Normalize {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let cols = x[0].shape[self.axis..].iter().product();
         cpu::l2_normalize(cols, x[0].data, y, self.epsilon);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let columns: usize = x[0].shape[self.axis..].iter().product();
+        let kernel = wgsl::rows(include_str!("l2_normalize.wgsl"), columns);
+        let sizes = [x[0].shape.len() / columns, columns];
+        cx.rows(&kernel, &[x[0].region], &[y.region], sizes, &[self.epsilon.to_bits()])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -108,6 +115,13 @@ impl Operator for L2NormalizeGrad {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], dx: &mut [f32]) {
         let cols = x[0].shape[self.axis..].iter().product();
         cpu::l2_normalize_dx(cols, x[0].data, x[1].data, dx, self.epsilon);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let columns: usize = x[0].shape[self.axis..].iter().product();
+        let kernel = wgsl::rows(include_str!("l2_normalize_grad.wgsl"), columns);
+        let sizes = [x[0].shape.len() / columns, columns];
+        cx.rows(&kernel, &[x[0].region, x[1].region], &[y.region], sizes, &[self.epsilon.to_bits()])
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 use super::max_pool::expect_nhwc;
-use super::{CpuContext, Layout, Multiply, Operator, SumLike, View};
+use super::{CpuContext, GpuContext, GpuView, Layout, Multiply, Operator, SumLike, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::{Shape, Tensor, TensorType};
 
 /// `(x − mean) / √(variance + ε) · γ + β` with the mean and biased variance of the features of each position (Ba et al. 2016).
@@ -47,6 +47,13 @@ impl Operator for LayerNorm {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         debug_assert!(self.layout == Layout::Nhwc || x[0].shape.rank() != 4, "kernels read NHWC");
         cpu::layer_norm(x[0].data, x[1].data, x[2].data, y, self.epsilon);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let (rows, columns) = x[0].shape.rows_cols();
+        let kernel = wgsl::rows(include_str!("layer_norm.wgsl"), columns);
+        let inputs = [x[0].region, x[1].region, x[2].region];
+        cx.rows(&kernel, &inputs, &[y.region], [rows, columns], &[self.epsilon.to_bits()])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -112,6 +119,13 @@ impl Operator for LayerNormGrad {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], dx: &mut [f32]) {
         cpu::layer_norm_dx(x[0].data, x[1].data, x[2].data, dx, self.epsilon);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let (rows, columns) = x[0].shape.rows_cols();
+        let kernel = wgsl::rows(include_str!("layer_norm_grad.wgsl"), columns);
+        let inputs = [x[0].region, x[1].region, x[2].region];
+        cx.rows(&kernel, &inputs, &[y.region], [rows, columns], &[self.epsilon.to_bits()])
     }
 
     #[cfg(any(test, feature = "conformance"))]

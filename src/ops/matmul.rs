@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::conv2d::encode_weight_grad;
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::{self, MatMulDims};
+use crate::kernels::wgsl::{self, Gemm, Region, WeightGrad};
 use crate::tensor::{Shape, TensorType};
 
 /// `op(a) · op(b)` of two matrices, where `op` transposes on request (BLAS `sgemm`).
@@ -43,6 +45,28 @@ impl Operator for MatMul {
 
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         cpu::matmul(self.dims(x[0].shape, x[1].shape), x[0].data, x[1].data, y, false, cx.scratch);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let MatMulDims { m, k, n, .. } = self.dims(x[0].shape, x[1].shape);
+        let (a, b) = (x[0].region, x[1].region);
+        if self.trans_a && !self.trans_b {
+            let grad = WeightGrad { rows: k, k: m, n, groups: 1, window: None };
+            return encode_weight_grad(cx, &grad, [a, b], y.region);
+        }
+        let gemm = |rows, n| Gemm { transposed: self.trans_b && !self.trans_a, ..Gemm::dense(rows, k, n) };
+        let macs = (m * k * n) as u64;
+        let product = |cx: &mut GpuContext, gemm: &Gemm, x: [Region; 2], y| {
+            cx.dispatch(&gemm.kernel(), &x, &[y], &gemm.params(), gemm.workgroups(), macs)
+        };
+        if !self.trans_a {
+            return product(cx, &gemm(m, n), [a, b], y.region);
+        }
+        // aᵀ·bᵀ is the transpose of b·a.
+        let turned = cx.scratch(m * n);
+        product(cx, &gemm(n, m), [b, a], turned)?;
+        let (kernel, words) = wgsl::gather(&[(m, 1), (n, m)], 0).ok_or_else(|| cx.no_kernel::<Self>())?;
+        cx.dispatch_each(&kernel, &[turned], &[y.region], m * n, &words)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Layout, Operator, View, Window, split_nhwc};
+use super::{CpuContext, GpuContext, GpuView, Layout, Operator, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu::{self, PoolShape};
+use crate::kernels::wgsl::Kernel;
 use crate::tensor::TensorType;
 
 /// Largest element under each window; cells of the padding never win (ONNX operator spec, MaxPool).
@@ -53,6 +54,12 @@ pub(super) fn pool_shape(
     Ok(PoolShape { n, h, w, c, kh, kw, oh, ow, stride, padding, dilation, count_include_pad: false })
 }
 
+/// The words of `Params` that all poolings have after `count`.
+pub(super) fn gpu_words(s: &PoolShape) -> Vec<u32> {
+    let sizes = [s.c, s.h, s.w, s.oh, s.ow, s.kh, s.kw].into_iter().chain(s.stride).chain(s.dilation);
+    sizes.chain([s.padding[0], s.padding[1]]).map(|v| v as u32).collect()
+}
+
 /// For shapes that `infer` accepted: the sizes exist.
 pub(super) fn known(sizes: Result<PoolShape, OpError>) -> PoolShape {
     sizes.unwrap_or_else(|e| unreachable!("a planned pooling has sizes: {}", e.0))
@@ -71,6 +78,12 @@ impl Operator for MaxPool {
         debug_assert_eq!(self.layout, Layout::Nhwc, "kernels read NHWC");
         let s = known(pool_shape(&self.window, self.kernel, self.ceil, split_nhwc(x[0].shape)));
         cpu::max_pool(&s, x[0].data, y);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let s = known(pool_shape(&self.window, self.kernel, self.ceil, split_nhwc(x[0].shape)));
+        let kernel = Kernel::new(include_str!("max_pool.wgsl"));
+        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &gpu_words(&s))
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -183,6 +196,13 @@ impl Operator for MaxPoolGrad {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], dx: &mut [f32]) {
         let s = known(pool_shape(&self.window, self.kernel, self.ceil, split_nhwc(x[0].shape)));
         cpu::max_pool_dx(&s, x[0].data, x[1].data, x[2].data, dx);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let s = known(pool_shape(&self.window, self.kernel, self.ceil, split_nhwc(x[0].shape)));
+        let kernel = Kernel::new(include_str!("max_pool_grad.wgsl"));
+        let inputs = [x[0].region, x[1].region, x[2].region];
+        cx.dispatch_each(&kernel, &inputs, &[y.region], y.shape.len(), &gpu_words(&s))
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
-use super::add::{elementwise_shape, unbroadcast};
+use super::add::{elementwise_shape, encode_elementwise, unbroadcast};
 use super::attributes::expect_f32;
 #[cfg(any(test, feature = "conformance"))]
 use super::broadcast_like::broadcast_to;
 use super::broadcast_like::zip_broadcast;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu;
+use crate::kernels::wgsl::{self, Kernel};
 use crate::tensor::TensorType;
 
 /// `max(a, b)` element by element, broadcast as in numpy; NaN wins (ONNX operator spec, Max).
@@ -29,6 +30,10 @@ impl Operator for Maximum {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         zip_broadcast(x[0], x[1], y, cpu::maximum);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        encode_elementwise::<Self>(include_str!("maximum.wgsl"), cx, x, y)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -72,6 +77,13 @@ impl Operator for MaximumGrad {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], dx: &mut [f32]) {
         zip_broadcast(x[0], x[1], dx, if self.first { cpu::not_less } else { cpu::less });
         dx.iter_mut().zip(x[2].data).for_each(|(dx, dy)| *dx *= dy);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let dims = wgsl::broadcast_dims(x[0].shape, x[1].shape, y.shape).ok_or_else(|| cx.no_kernel::<Self>())?;
+        let kernel = Kernel::new(include_str!("maximum_grad.wgsl")).with("FIRST", f64::from(u8::from(self.first)));
+        let inputs = [x[0].region, x[1].region, x[2].region];
+        cx.dispatch_each(&kernel, &inputs, &[y.region], y.shape.len(), &dims)
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// Running statistics of a batch norm: `r' = m·r + (1 − m)·batch` (Ioffe & Szegedy 2015, section 3.1; Keras `BatchNormalization`).
@@ -35,6 +36,12 @@ impl Operator for MovingAverage {
         for (r, batch) in state.iter_mut().flat_map(|r| r.iter_mut()).zip(x[0].data) {
             *r = self.momentum * *r + (1.0 - self.momentum) * batch;
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::update(include_str!("moving_average.wgsl"));
+        // There are no scalars: what is bound in their place is not read.
+        cx.map(&kernel, &[x[1].region, x[1].region], &[x[0].region], [self.momentum, 0.0, 0.0])
     }
 
     #[cfg(any(test, feature = "conformance"))]

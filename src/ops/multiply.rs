@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
-use super::add::{elementwise_shape, unbroadcast};
+use super::add::{elementwise_shape, encode_elementwise, unbroadcast};
 use super::attributes::expect_f32;
 use super::broadcast_like::zip_broadcast;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu;
@@ -27,6 +27,10 @@ impl Operator for Multiply {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         zip_broadcast(x[0], x[1], y, cpu::mul);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        encode_elementwise::<Self>(include_str!("multiply.wgsl"), cx, x, y)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

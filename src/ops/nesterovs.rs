@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
-use super::sgd::{expect_update};
-use super::{CpuContext, Operator, View};
+use super::sgd::expect_update;
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// Nesterov's accelerated gradient: `v' = μ·v − rate·dw`, `w' = w + μ·v' − rate·dw`
@@ -31,6 +31,11 @@ impl Operator for Nesterovs {
         if let ([w, v], [rate, momentum]) = (state, x[1].data) {
             cpu::nesterovs(w, v, x[0].data, *rate, *momentum);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::update(include_str!("nesterovs.wgsl"));
+        cx.map(&kernel, &[x[2].region, x[3].region], &[x[0].region, x[1].region], [0.0; 3])
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, Slice, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, Slice, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
+use crate::kernels::wgsl::{self, Kernel};
 use crate::tensor::{Shape, TensorType};
 
 /// Cells of one value around `x` (ONNX operator spec, Pad, mode `constant`).
@@ -60,6 +61,13 @@ impl Operator for Pad {
         for (row, data) in x[0].data.chunks_exact(cols).enumerate() {
             y[self.row_offset(row, x[0].shape)..][..cols].copy_from_slice(data);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let dims = (0..y.shape.rank()).map(|d| [y.shape[d], self.before[d], x[0].shape[d]]).collect::<Vec<_>>();
+        let mut words = wgsl::dim_words(&dims).ok_or_else(|| cx.no_kernel::<Self>())?;
+        words.push(self.value.to_bits());
+        cx.dispatch_each(&Kernel::new(include_str!("pad.wgsl")), &[x[0].region], &[y.region], y.shape.len(), &words)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// Gradient with penalties on the weights: `dw + l1·sign(w) + l2·w`, the gradient of a loss plus `l1·Σ|w| + ½·l2·Σw²`
@@ -34,6 +35,15 @@ impl Operator for Penalize {
             let sign = if w == 0.0 { 0.0 } else { w.signum() };
             *y = dw + self.l1 * sign + self.l2 * w;
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        cx.map(
+            &wgsl::binary(include_str!("penalize.wgsl")),
+            &[x[0].region, x[1].region],
+            &[y.region],
+            [self.l1, self.l2, 0.0],
+        )
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::sgd::{expect_decays, expect_update};
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// RMSProp: `s' = ρ·s + (1 − ρ)·dw²`, `w' = w − rate·dw / √(s' + ε)` (Tieleman & Hinton 2012, lecture 6.5, with the ε of Keras
@@ -37,6 +37,11 @@ impl Operator for RmsProp {
         if let ([w, s], [rate]) = (state, x[1].data) {
             cpu::rmsprop(w, s, x[0].data, *rate, self.decay, self.epsilon);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::update(include_str!("rmsprop.wgsl"));
+        cx.map(&kernel, &[x[2].region, x[3].region], &[x[0].region, x[1].region], [self.decay, self.epsilon, 0.0])
     }
 
     #[cfg(any(test, feature = "conformance"))]

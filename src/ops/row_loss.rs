@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
+use crate::kernels::wgsl::{self, Region};
 use crate::tensor::{Shape, TensorType};
 
 /// What [`RowLoss`] computes of the elements `y` and `t` of a row; `ε` is 1e-7. The formulas are those of the Keras 3 loss named.
@@ -175,6 +176,33 @@ fn expect_rows(x: &[&TensorType], weights: &[f32]) -> Result<usize, OpError> {
     Ok(y[0])
 }
 
+/// Losses or gradients of all rows: `x` are outputs, targets and, for gradients, `dloss`.
+fn encode_rows(
+    kind: RowLossKind,
+    weights: &[f32],
+    gradient: bool,
+    cx: &mut GpuContext,
+    x: &[Region],
+    shape: &Shape,
+    y: Region,
+) -> Result<()> {
+    let (rows, columns) = shape.rows_cols();
+    let text = [include_str!("row_loss.wgsl"), &weight_text(weights)].concat();
+    let kernel =
+        wgsl::rows(&text, columns).with("KIND", f64::from(kind as u32)).with("GRADIENT", f64::from(u8::from(gradient)));
+    cx.rows(&kernel, x, &[y], [rows, columns], &[kind.share(columns).to_bits()])
+}
+
+/// WGSL of `fn weight(column: u32) -> f32`.
+fn weight_text(weights: &[f32]) -> String {
+    if weights.is_empty() {
+        return "fn weight(column: u32) -> f32 { return 1.0; }".into();
+    }
+    // No array: naga 30 loses the order of types where one is used beside overrides.
+    let cases: String = weights.iter().enumerate().map(|(j, w)| format!("case {j}u: {{ return {w:e}f; }}\n")).collect();
+    format!("fn weight(column: u32) -> f32 {{\nswitch column {{\n{cases}default: {{ return 1.0; }}\n}}\n}}")
+}
+
 impl Operator for RowLoss {
     const NAME: &'static str = "row_loss";
 
@@ -185,6 +213,10 @@ impl Operator for RowLoss {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], losses: &mut [f32]) {
         losses.iter_mut().zip(rows(x, &self.weights)).for_each(|(loss, row)| *loss = row.loss(self.kind));
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        encode_rows(self.kind, &self.weights, false, cx, &[x[0].region, x[1].region, x[0].region], x[0].shape, y.region)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -286,6 +318,11 @@ impl Operator for RowLossGrad {
         for ((dy, row), dloss) in dy.chunks_exact_mut(columns).zip(rows(x, &self.weights)).zip(x[2].data) {
             row.gradient(self.kind, *dloss, dy);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let inputs = [x[0].region, x[1].region, x[2].region];
+        encode_rows(self.kind, &self.weights, true, cx, &inputs, x[0].shape, y.region)
     }
 
     #[cfg(any(test, feature = "conformance"))]

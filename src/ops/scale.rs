@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
 use crate::graph::{Graph, VertexId};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// `factor · x`.
@@ -27,6 +28,10 @@ impl Operator for Scale {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         y.iter_mut().zip(x[0].data).for_each(|(y, x)| *y = self.factor * x);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        cx.map(&wgsl::unary(include_str!("scale.wgsl")), &[x[0].region], &[y.region], [self.factor, 0.0, 0.0])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
+use crate::kernels::wgsl::{self, Kernel, Region};
 use crate::tensor::{Shape, TensorType};
 
 /// `Σ x²`, as `[1]`: the squared Euclidean norm. Summed in f64, so that large tensors lose nothing.
@@ -33,15 +34,35 @@ impl Operator for SumSquares {
         y.fill((sums.iter().sum::<f64>() + rest) as f32);
     }
 
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        encode_sum(true, cx, x[0].region, y.region)
+    }
+
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        vec![Case::new(Self, [&[1]]), Case::new(Self, [&[5, 7]]), Case::new(Self, [&[3, 3, 4, 8]])]
+        vec![Case::new(Self, [&[1]]), Case::new(Self, [&[5, 7]]), Case::new(Self, [&[3, 3, 4, 8]]), Case::new(Self, [&[33, 601]])]
     }
 
     #[cfg(any(test, feature = "conformance"))]
     fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
         ArrayD::from_elem(vec![1], x[0].mapv(|x| x * x).sum())
     }
+}
+
+/// Elements that one workgroup sums up before a second dispatch sums up the workgroups.
+const ELEMENTS: usize = 1 << 14;
+
+/// `Σ x²` or `Σ x` into the only element of `y`.
+pub(super) fn encode_sum(squares: bool, cx: &mut GpuContext, x: Region, y: Region) -> Result<()> {
+    let text = include_str!("sum_squares.wgsl");
+    let kernel = |along, squares| wgsl::rows(text, along).with("SQUARES", f64::from(u8::from(squares)));
+    let groups = x.len.div_ceil(ELEMENTS).min(256);
+    if groups == 1 {
+        return cx.rows(&kernel(x.len, squares), &[x], &[y], [1, x.len], &[]);
+    }
+    let sums = cx.scratch(groups);
+    cx.rows(&kernel(x.len, squares), &[x], &[sums], [groups, x.len], &[])?;
+    cx.rows(&kernel(groups, false), &[sums], &[y], [1, groups], &[])
 }
 
 /// Brings gradients to a norm. Inputs: `dw`, and `[s]`, the squared norm of all gradients that are scaled alike.
@@ -76,6 +97,14 @@ impl Operator for ScaleNorm {
             None => 1.0 / norm,
         };
         y.iter_mut().zip(x[0].data).for_each(|(y, x)| *y = factor * x);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let kernel = Kernel::new(include_str!("scale_norm.wgsl"))
+            .with("CLIPS", f64::from(u8::from(self.limit.is_some())))
+            .with("INSTEAD", f64::from(INSTEAD_OF_ZERO));
+        let numbers = [self.limit.unwrap_or_default(), 0.0, 0.0];
+        cx.map(&kernel, &[x[0].region, x[1].region], &[y.region], numbers)
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -7,8 +7,7 @@ use super::Case;
 use super::attributes::expect_f32;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
-use crate::kernels::cpu;
-use crate::kernels::wgsl::Kernel;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// Gradient descent: `w' = w − rate · dw`. Inputs: `w`, updated in place, `dw`, and `[rate]`.
@@ -50,9 +49,8 @@ impl Operator for Sgd {
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
-        let kernel = Kernel::new(include_str!("sgd.wgsl"));
-        let count = x[0].shape.len().div_ceil(4);
-        cx.dispatch_each(&kernel, &[x[1].region, x[2].region], &[x[0].region], count, &[])
+        let kernel = wgsl::update(include_str!("sgd.wgsl"));
+        cx.map(&kernel, &[x[1].region, x[2].region], &[x[0].region], [0.0; 3])
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -1,17 +1,6 @@
-// w −= rate · dw
-struct Params { first: u32, width: u32, count: u32 }
-
-@group(0) @binding(0) var<storage, read> dw: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> scalars: array<f32>;
 @group(0) @binding(2) var<storage, read_write> w: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> p: Params;
 
-override WG: u32;
-
-@compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let i = (p.first + wid.y * p.width + wid.x) * WG + lid;
-    if (i < p.count) {
-        w[i] -= scalars[0] * dw[i];
-    }
+fn update(i: u32) {
+    w[i] -= scalars[0] * dw[i];
 }

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::TensorType;
 
 /// `1 / (1 + e^−x)` (ONNX operator spec, Sigmoid).
@@ -25,6 +25,10 @@ impl Operator for Sigmoid {
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         cpu::sigmoid(x[0].data, y);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        cx.map(&wgsl::unary(include_str!("sigmoid.wgsl")), &[x[0].region], &[y.region], [0.0; 3])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -63,6 +67,10 @@ impl Operator for SigmoidGrad {
         for (dx, (y, dy)) in dx.iter_mut().zip(x[0].data.iter().zip(x[1].data)) {
             *dx = dy * y * (1.0 - y);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        cx.map(&wgsl::binary(include_str!("sigmoid_grad.wgsl")), &[x[0].region, x[1].region], &[y.region], [0.0; 3])
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, Pad, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, Pad, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// The indices `start..start + len` of one dimension (ONNX operator spec, Slice, with step 1).
@@ -46,6 +47,14 @@ impl Operator for Slice {
         for (i, y) in y.chunks_exact_mut(run).enumerate() {
             y.copy_from_slice(&x[0].data[i * stride + self.start * inner..][..run]);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let stride = |d: usize| x[0].shape[d + 1..].iter().product::<usize>();
+        let dims: Vec<_> = y.shape.iter().enumerate().map(|(d, &extent)| (extent, stride(d))).collect();
+        let offset = self.start * stride(self.axis);
+        let (kernel, words) = wgsl::gather(&dims, offset).ok_or_else(|| cx.no_kernel::<Self>())?;
+        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &words)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

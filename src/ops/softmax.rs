@@ -9,8 +9,7 @@ use super::transpose::transpose_matrix;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
-use crate::kernels::wgsl::Kernel;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::{Shape, TensorType};
 
 /// `e^xᵢ / Σⱼ e^xⱼ` along one dimension (ONNX operator spec, Softmax-13).
@@ -53,11 +52,8 @@ impl Operator for Softmax {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let [outer, along, inner] = split(x[0].shape, self.axis);
-        let rows = outer * inner;
-        let params = [rows as u32, along as u32, inner as u32];
-        // A workgroup a row.
-        let kernel = Kernel::new(include_str!("softmax.wgsl"));
-        cx.dispatch(&kernel, &[x[0].region], &[y.region], &params, rows as u64, 0)
+        let kernel = wgsl::rows(include_str!("softmax.wgsl"), along);
+        cx.rows(&kernel, &[x[0].region], &[y.region], [outer * inner, along], &[inner as u32])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -118,6 +114,13 @@ impl Operator for SoftmaxGrad {
             transpose_matrix(inner, along, &result, &mut dx[i * len..][..len]);
         }
         [y, dy, result].into_iter().for_each(|buffer| cx.scratch.give(buffer));
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let [outer, along, inner] = split(x[0].shape, self.axis);
+        let kernel = wgsl::rows(include_str!("softmax_grad.wgsl"), along);
+        let inputs = [x[0].region, x[1].region];
+        cx.rows(&kernel, &inputs, &[y.region], [outer * inner, along], &[inner as u32])
     }
 
     #[cfg(any(test, feature = "conformance"))]

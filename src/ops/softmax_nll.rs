@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
+use crate::kernels::{cpu, wgsl};
 use crate::tensor::{Shape, TensorType};
 
 /// Negative log-likelihood of a softmax, one loss a row: `lossᵢ = −Σⱼ tᵢⱼ · ln softmax(xᵢ)ⱼ`
@@ -37,6 +37,12 @@ impl Operator for SoftmaxNll {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let (rows, cols) = x[0].shape.rows_cols();
         cpu::softmax_nll(rows, cols, x[0].data, x[1].data, y);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let (rows, columns) = x[0].shape.rows_cols();
+        let kernel = wgsl::rows(include_str!("softmax_nll.wgsl"), columns);
+        cx.rows(&kernel, &[x[0].region, x[1].region], &[y.region], [rows, columns], &[])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -78,6 +84,12 @@ impl Operator for SoftmaxNllGrad {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], dx: &mut [f32]) {
         let (rows, cols) = x[0].shape.rows_cols();
         cpu::softmax_nll_dx(rows, cols, x[0].data, x[1].data, x[2].data, dx);
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let (rows, columns) = x[0].shape.rows_cols();
+        let kernel = wgsl::rows(include_str!("softmax_nll_grad.wgsl"), columns);
+        cx.rows(&kernel, &[x[0].region, x[1].region, x[2].region], &[y.region], [rows, columns], &[])
     }
 
     #[cfg(any(test, feature = "conformance"))]

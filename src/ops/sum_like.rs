@@ -6,16 +6,51 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 use super::broadcast_like::{broadcast_shape, row_offset};
-use super::{BroadcastLike, CpuContext, Operator, View};
+use super::scale_norm::encode_sum;
+use super::{BroadcastLike, CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::cpu;
+use crate::kernels::wgsl::{self, Kernel, Region};
 use crate::tensor::TensorType;
 
 /// Sums `x` over the dimensions in which `like` is broadcast to it: the gradient of broadcasting.
 /// Inputs: `x`, and `like` for its shape, which is that of the value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SumLike;
+
+/// Invocations that are worth a second dispatch to have.
+const FILLS: usize = 4096;
+/// Rows that an invocation sums up at least.
+const RUN: usize = 16;
+
+/// Sums the rows of a matrix that has the columns of `y`. Where few invocations would sum many rows, each sums a run of them first.
+fn encode_sum_rows(cx: &mut GpuContext, x: Region, y: Region, rows: usize) -> Result<()> {
+    let parts = (FILLS / y.len).min(rows / RUN).max(1);
+    if parts == 1 {
+        return encode_sum_runs(cx, x, y, y.len, rows, rows);
+    }
+    let run = rows.div_ceil(parts);
+    let parts = rows.div_ceil(run);
+    let sums = cx.scratch(parts * y.len);
+    encode_sum_runs(cx, x, sums, y.len, rows, run)?;
+    encode_sum_runs(cx, sums, y, y.len, parts, parts)
+}
+
+/// Sums each column of a matrix over `run` of its rows at a time, each run into a row of `y`.
+pub(super) fn encode_sum_runs(
+    cx: &mut GpuContext,
+    x: Region,
+    y: Region,
+    columns: usize,
+    rows: usize,
+    run: usize,
+) -> Result<()> {
+    let (kind, width) = if columns.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
+    let kernel = Kernel::new([kind, include_str!("sum_rows.wgsl")].concat());
+    let params = [columns / width, rows, run].map(|v| v as u32);
+    cx.dispatch_each(&kernel, &[x], &[y], y.len / width, &params)
+}
 
 impl Operator for SumLike {
     const NAME: &'static str = "sum_like";
@@ -42,6 +77,34 @@ impl Operator for SumLike {
                 _ => y[0] += x.iter().sum::<f32>(),
             }
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let (from, to) = (x[0].shape, y.shape);
+        let kept = to.iter().skip_while(|&&d| d == 1).count();
+        if kept == 0 {
+            return encode_sum(false, cx, x[0].region, y.region);
+        }
+        if from[from.rank() - kept..] == to[to.rank() - kept..] {
+            return encode_sum_rows(cx, x[0].region, y.region, from.len() / to.len());
+        }
+        let missing = from.rank() - to.rank();
+        let stays = |d: usize| d >= missing && to[d - missing] == from[d];
+        let dim = |d: usize| {
+            let stride = from[d + 1..].iter().product::<usize>();
+            if stays(d) { [from[d], stride, 0] } else { [from[d], 0, stride] }
+        };
+        let dims = wgsl::joined((0..from.rank()).map(dim).collect());
+        let (kept, summed): (Vec<[usize; 3]>, Vec<_>) = dims.iter().rev().copied().partition(|d| d[1] > 0);
+        if dims.len() > wgsl::RANK {
+            return Err(cx.no_kernel::<Self>());
+        }
+        let mut words = vec![kept.len() as u32, summed.len() as u32, 0, 0];
+        let padded = kept.iter().chain(&summed).map(|d| [d[0], d[1] + d[2]]).chain(std::iter::repeat([1, 0]));
+        words.extend(padded.take(wgsl::RANK).flat_map(|[extent, stride]| [extent as u32, stride as u32, 0, 0]));
+        let along = from.len() / to.len();
+        let kernel = wgsl::rows(include_str!("sum_like.wgsl"), along);
+        cx.rows(&kernel, &[x[0].region], &[y.region], [to.len(), along], &words)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::{CpuContext, Operator, View};
+use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// Decoupled weight decay, run before an updater: `w' = w − rate·decay·w` (Loshchilov & Hutter 2019, in the form of PyTorch's and
@@ -37,6 +38,12 @@ impl Operator for WeightDecay {
             let kept = 1.0 - rate * self.decay;
             w.iter_mut().for_each(|w| *w *= kept);
         }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {
+        let kernel = wgsl::update(include_str!("weight_decay.wgsl"));
+        // There is no gradient: what is bound in its place is not read.
+        cx.map(&kernel, &[x[1].region, x[1].region], &[x[0].region], [self.decay, 0.0, 0.0])
     }
 
     #[cfg(any(test, feature = "conformance"))]

@@ -7,6 +7,7 @@ mod plans;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
 mod shaders;
+mod training;
 
 use regraft::backend::Gpu;
 use regraft::backend::gpu::GpuOptions;
@@ -25,8 +26,13 @@ const ABSOLUTE: f64 = 1e-5;
 
 /// Error as a share of what is allowed, and the place of the worst element. NaN ranks above everything.
 fn worst(y: &[f32], expected: impl IntoIterator<Item = f64>) -> (f64, usize) {
+    worst_within(y, expected, RELATIVE, ABSOLUTE)
+}
+
+/// [`worst`] with other tolerances.
+fn worst_within(y: &[f32], expected: impl IntoIterator<Item = f64>, relative: f64, absolute: f64) -> (f64, usize) {
     let share = |(y, e): (&f32, f64)| {
-        let share = (f64::from(*y) - e).abs() / (ABSOLUTE + RELATIVE * e.abs());
+        let share = (f64::from(*y) - e).abs() / (absolute + relative * e.abs());
         if share.is_nan() { f64::INFINITY } else { share }
     };
     y.iter().zip(expected).map(share).zip(0..).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))

@@ -4,8 +4,8 @@ use regraft::backend::gpu::GpuOptions;
 use regraft::backend::{Device, Gpu, Session};
 use regraft::graph::{Graph, VertexId};
 use regraft::ops::{
-    Add, BatchNorm, Clamp, Clip, Conv2d, Dense, DepthwiseConv2d, Flatten, GlobalAvgPool, Layout, Role, Sigmoid,
-    Softmax, Window,
+    Add, BatchNorm, Clamp, Clip, Conv2d, Dense, DepthwiseConv2d, Flatten, GlobalAvgPool, Layout, Role, Softmax,
+    Transpose, Window,
 };
 use regraft::tensor::{Tensor, TensorType};
 use regraft::{Error, Result};
@@ -15,10 +15,10 @@ use crate::{SEED, gpu, gpu_test, worst};
 /// Images of a run.
 const BATCH: usize = 2;
 /// Height and width of the images.
-const SIDE: usize = 17;
+pub(crate) const SIDE: usize = 17;
 
 /// Values in −1..1 from a linear congruential generator (Knuth, MMIX).
-fn drawn(len: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn drawn(len: usize, seed: u64) -> Vec<f32> {
     let mut state = SEED.wrapping_add(seed);
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -72,7 +72,7 @@ impl Net {
 }
 
 /// A stem, an inverted residual and a head, as MobileNetV2 has them.
-fn network() -> Result<Graph> {
+pub(crate) fn network() -> Result<Graph> {
     let mut net = Net { g: Graph::new(), seed: 0 };
     let x = net.g.input("image", TensorType::f32([1, 3, SIDE, SIDE]), true)?;
     let x = net.conv(x, "stem", [3, 3, 16, 2])?;
@@ -187,11 +187,12 @@ async fn split() -> Result<()> {
 
 gpu_test!(an_op_without_a_kernel_is_named, unknown);
 async fn unknown() -> Result<()> {
+    // Strided kernels take six dimensions.
     let mut g = Graph::new();
-    let x = g.input("x", TensorType::f32([2, 3]), true)?;
-    let y = g.add("gate", Sigmoid, &[x])?;
+    let x = g.input("x", TensorType::f32([2; 7]), true)?;
+    let y = g.add("turned", Transpose { perm: (0..7).rev().collect() }, &[x])?;
     g.set_outputs(vec![y]);
     let error = Session::on(&Device::Gpu(gpu(GpuOptions::default()).await), &g, 2, None).err();
-    assert_eq!(error, Some(Error::NoKernel { vertex: "gate".into(), op: "sigmoid" }));
+    assert_eq!(error, Some(Error::NoKernel { vertex: "turned".into(), op: "transpose" }));
     Ok(())
 }

@@ -13,6 +13,8 @@ pub(crate) struct Depthwise {
     pub(crate) n: usize,
     pub(crate) c: usize,
     pub(crate) window: WindowSizes,
+    /// The taps are read from the last to the first: a gradient.
+    pub(crate) flipped: bool,
     pub(crate) bias: bool,
     pub(crate) clamp: Option<(f32, f32)>,
 }
@@ -109,7 +111,11 @@ impl Depthwise {
         writeln!(t, "if (h < p.h) {{")?;
         writeln!(t, "let x_row = (image + h) * p.w;")?;
         for q in 0..kw {
-            writeln!(t, "let w{q} = w[(tap * {kw}u + {q}u) * p.channels + c];")?;
+            let tap = match self.flipped {
+                true => format!("(p.kh - 1u - tap) * {kw}u + {}u", kw - 1 - q),
+                false => format!("tap * {kw}u + {q}u"),
+            };
+            writeln!(t, "let w{q} = w[({tap}) * p.channels + c];")?;
         }
         for (offset, uses) in self.reads() {
             writeln!(t, "let at{offset} = left + {offset}u;")?;

@@ -1,7 +1,12 @@
-//! Loops over all elements of a value; the op brings the function.
+//! Loops over the elements or rows of a value; the op brings the function.
 
-use super::Kernel;
+use super::{Kernel, WORKGROUP};
 use crate::tensor::Shape;
+
+/// An updater: `f` is WGSL of `fn update(i: u32)` with what it changes, see `update.wgsl`.
+pub(crate) fn update(f: &str) -> Kernel {
+    Kernel::new([include_str!("update.wgsl"), f].concat())
+}
 
 /// `y = f(x)`: `f` is WGSL of `fn f(x: vec4<f32>) -> vec4<f32>`.
 pub(crate) fn unary(f: &str) -> Kernel {
@@ -13,16 +18,34 @@ pub(crate) fn binary(f: &str) -> Kernel {
     Kernel::new([include_str!("binary.wgsl"), f].concat())
 }
 
+/// A workgroup a row of `along` elements: `f` is WGSL of `fn work(row: u32, lid: u32)`, see `rows.wgsl`.
+pub(crate) fn rows(f: &str, along: usize) -> Kernel {
+    // Invocations without an element would only wait; rows of thousands are worth more of them.
+    let invocations = if along >= LONG_ROW { 256 } else { along.next_power_of_two().min(WORKGROUP as usize) };
+    Kernel::new([include_str!("rows.wgsl"), f].concat()).with("WG", invocations as f64)
+}
+
+/// Elements from which on a row gets as many invocations as every device allows.
+const LONG_ROW: usize = 4096;
+
 /// Dimensions that the strided shaders take.
-const RANK: usize = 6;
+pub(crate) const RANK: usize = 6;
 
 /// `y = f(a, b)` with `a` and `b` broadcast to the shape of `y`, and the words of its `Params` after `count`. `None`: more than
 /// six dimensions that cannot be joined.
 pub(crate) fn broadcast(f: &str, a: &Shape, b: &Shape, y: &Shape) -> Option<(Kernel, Vec<u32>)> {
+    Some((Kernel::new([include_str!("broadcast.wgsl"), f].concat()), broadcast_dims(a, b, y)?))
+}
+
+/// The words of [`broadcast`] alone.
+pub(crate) fn broadcast_dims(a: &Shape, b: &Shape, y: &Shape) -> Option<Vec<u32>> {
     let (a, b) = (broadcast_strides(a, y), broadcast_strides(b, y));
-    let dims = (0..y.rank()).map(|d| [y[d], a[d], b[d]]).collect();
-    let words = dim_words(&joined(dims))?;
-    Some((Kernel::new([include_str!("broadcast.wgsl"), f].concat()), words))
+    dim_words(&joined((0..y.rank()).map(|d| [y[d], a[d], b[d]]).collect()))
+}
+
+/// The dimensions of [`gather`] that repeat `x` up to the shape of `y`.
+pub(crate) fn repeated(x: &Shape, y: &Shape) -> Vec<(usize, usize)> {
+    y.iter().copied().zip(broadcast_strides(x, y)).collect()
 }
 
 /// `y[i…] = x[offset + Σ i·stride]`, from (extent, stride in `x`) of each dimension of `y`, and the words of its `Params` after
@@ -46,7 +69,7 @@ fn broadcast_strides(x: &Shape, y: &Shape) -> Vec<usize> {
 }
 
 /// Neighbours that are walked as one dimension are one; extents of 1 vanish.
-fn joined(dims: Vec<[usize; 3]>) -> Vec<[usize; 3]> {
+pub(crate) fn joined(dims: Vec<[usize; 3]>) -> Vec<[usize; 3]> {
     let mut all: Vec<[usize; 3]> = Vec::new();
     for [extent, a, b] in dims.into_iter().filter(|d| d[0] != 1) {
         match all.last_mut() {
@@ -58,7 +81,7 @@ fn joined(dims: Vec<[usize; 3]>) -> Vec<[usize; 3]> {
 }
 
 /// `rank` and `dims` of the strided shaders, the last dimension first.
-fn dim_words(dims: &[[usize; 3]]) -> Option<Vec<u32>> {
+pub(crate) fn dim_words(dims: &[[usize; 3]]) -> Option<Vec<u32>> {
     (dims.len() <= RANK).then_some(())?;
     let mut words = vec![dims.len() as u32];
     let padded = dims.iter().rev().copied().chain(std::iter::repeat([1, 0, 0])).take(RANK);

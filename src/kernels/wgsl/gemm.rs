@@ -17,7 +17,7 @@ pub(crate) struct Tile {
 }
 
 /// Invocations that fill a mid-range GPU; below this, smaller tiles are better than idle cores.
-const FILLS: u64 = 16_384;
+pub(super) const FILLS: u64 = 16_384;
 
 impl Tile {
     /// 4×8, or 4×4 where that leaves too few invocations.
@@ -41,6 +41,28 @@ pub(crate) struct WindowSizes {
     pub(crate) padding: [usize; 2],
 }
 
+impl WindowSizes {
+    /// Their words in `Params`; the fields are [`WINDOW_FIELDS`].
+    pub(crate) fn words(&self) -> impl Iterator<Item = u32> {
+        let sizes = [self.h, self.w, self.oh, self.ow].into_iter().chain(self.kernel).chain(self.stride);
+        sizes.chain(self.dilation).chain(self.padding).map(|v| v as u32)
+    }
+}
+
+/// The fields of [`WindowSizes`] in WGSL.
+pub(super) const WINDOW_FIELDS: &str =
+    "h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_h: u32, stride_w: u32,
+dilation_h: u32, dilation_w: u32, top: u32, left: u32,";
+
+/// Which way a window leads from rows of `y` to rows of `x`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// `x` is the image: a convolution.
+    Forward,
+    /// `y` is the image, `x` the gradient of what the convolution made of it.
+    Backward,
+}
+
 /// `y = clamp(x·w + b + r)`: `x` of `rows × groups·k`, `w` of `taps·k × groups·n`, `y` of `rows × groups·n`; without a window there
 /// is one tap. Bindings: `x`, `w`, `b` if `bias`, `r` if `residual`, `y`.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +76,10 @@ pub(crate) struct Gemm {
     /// Columns of `x` in memory, and the first that is read.
     pub(crate) x_stride: usize,
     pub(crate) x_first: usize,
-    pub(crate) window: Option<WindowSizes>,
+    /// Taps that each row of `y` is summed up from; `h` and `w` are those of `x`, `oh` and `ow` those of `y`.
+    pub(crate) window: Option<(WindowSizes, Direction)>,
+    /// `w` is stored as `taps·n × groups·k`.
+    pub(crate) transposed: bool,
     pub(crate) bias: bool,
     pub(crate) residual: bool,
     /// Adds to what `y` holds.
@@ -67,9 +92,9 @@ impl Gemm {
     /// A plain product; fields that differ are set by the caller.
     pub(crate) fn dense(rows: usize, k: usize, n: usize) -> Self {
         let tile = Tile::choose(rows as u64, n as u64);
-        let (groups, x_stride, x_first, window) = (1, k, 0, None);
+        let (groups, x_stride, x_first, window, transposed) = (1, k, 0, None, false);
         let (bias, residual, accumulate, clamp) = (false, false, false, None);
-        Self { rows, k, n, groups, x_stride, x_first, window, bias, residual, accumulate, clamp, tile }
+        Self { rows, k, n, groups, x_stride, x_first, window, transposed, bias, residual, accumulate, clamp, tile }
     }
 
     /// Whether `x` can be read four columns at a time.
@@ -108,10 +133,8 @@ impl Gemm {
             (self.x_stride / unit) as u32,
             (self.x_first / unit) as u32,
         ];
-        if let Some(s) = &self.window {
-            let sizes = [s.h, s.w, s.oh, s.ow];
-            let all = sizes.into_iter().chain(s.kernel).chain(s.stride).chain(s.dilation).chain(s.padding);
-            words.extend(all.map(|v| v as u32));
+        if let Some((s, _)) = &self.window {
+            words.extend(s.words());
         }
         words
     }
@@ -153,10 +176,9 @@ impl Gemm {
                 writeln!(t, "var s{r}_{c} = vec4<f32>();")?;
             }
         }
-        if self.window.is_some() {
-            self.write_taps(t)?
-        } else {
-            self.write_rows(t)?
+        match self.window {
+            Some((_, direction)) => self.write_taps(t, direction)?,
+            None => self.write_rows(t)?,
         }
         self.write_results(t)?;
         writeln!(t, "}}")
@@ -165,14 +187,14 @@ impl Gemm {
     fn write_bindings(&self, t: &mut String) -> std::fmt::Result {
         let kind = |wide: bool| if wide { "vec4<f32>" } else { "f32" };
         let (x, y) = (kind(self.wide_x()), kind(self.wide_y()));
+        let w = if self.transposed { x } else { y };
         writeln!(
             t,
             "struct Params {{ first: u32, width: u32, tiles: u32, column_tiles: u32, rows: u32, k: u32, n: u32,"
         )?;
         writeln!(t, "groups: u32, x_stride: u32, x_first: u32,")?;
         if self.window.is_some() {
-            writeln!(t, "h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_h: u32, stride_w: u32,")?;
-            writeln!(t, "dilation_h: u32, dilation_w: u32, top: u32, left: u32,")?;
+            writeln!(t, "{WINDOW_FIELDS}")?;
         }
         writeln!(t, "}}")?;
         let mut binding = 0..;
@@ -181,7 +203,7 @@ impl Gemm {
             writeln!(t, "@group(0) @binding({index}) var<storage, {access}> {name}: array<{kind}>;")
         };
         declare(t, "read", "x", x)?;
-        declare(t, "read", "w", y)?;
+        declare(t, "read", "w", w)?;
         if self.bias {
             declare(t, "read", "b", y)?;
         }
@@ -195,28 +217,11 @@ impl Gemm {
         if self.clamp.is_some() {
             writeln!(t, "override LOW: f32;\noverride HIGH: f32;")?;
         }
-        self.write_loader(t, "w")?;
-        if self.bias {
-            self.write_loader(t, "b")?;
+        let matrices = [("w", !self.transposed), ("b", self.bias), ("r", self.residual), ("y", self.accumulate)];
+        for (name, _) in matrices.into_iter().filter(|(_, is_read)| *is_read) {
+            write_loader(t, name, "n", self.wide_y())?;
         }
-        if self.residual {
-            self.write_loader(t, "r")?;
-        }
-        if self.accumulate { self.write_loader(t, "y") } else { Ok(()) }
-    }
-
-    /// `load_w(row, group, column)`: four columns of a matrix with the columns of `y`.
-    fn write_loader(&self, t: &mut String, name: &str) -> std::fmt::Result {
-        writeln!(t, "fn load_{name}(row: u32, group: u32, column: u32) -> vec4<f32> {{")?;
-        if self.wide_y() {
-            writeln!(t, "return {name}[(row * p.groups + group) * (p.n / 4u) + column];")?;
-        } else {
-            writeln!(t, "let at = (row * p.groups + group) * p.n + column * 4u;")?;
-            writeln!(t, "let left = p.n - 1u - column * 4u;")?;
-            writeln!(t, "return vec4<f32>({name}[at], {name}[at + min(1u, left)],")?;
-            writeln!(t, "{name}[at + min(2u, left)], {name}[at + min(3u, left)]);")?;
-        }
-        writeln!(t, "}}")
+        Ok(())
     }
 
     fn write_rows(&self, t: &mut String) -> std::fmt::Result {
@@ -227,22 +232,47 @@ impl Gemm {
         self.write_loop(t)
     }
 
-    fn write_taps(&self, t: &mut String) -> std::fmt::Result {
+    fn write_taps(&self, t: &mut String, direction: Direction) -> std::fmt::Result {
         for r in 0..self.tile.rows {
-            writeln!(t, "let j{r} = (r{r} % p.ow) * p.stride_w - p.left;")?;
-            writeln!(t, "let i{r} = (r{r} / p.ow % p.oh) * p.stride_h - p.top;")?;
+            match direction {
+                Direction::Forward => {
+                    writeln!(t, "let j{r} = (r{r} % p.ow) * p.stride_w - p.left;")?;
+                    writeln!(t, "let i{r} = (r{r} / p.ow % p.oh) * p.stride_h - p.top;")?;
+                }
+                Direction::Backward => {
+                    writeln!(t, "let j{r} = r{r} % p.ow + p.left;")?;
+                    writeln!(t, "let i{r} = r{r} / p.ow % p.oh + p.top;")?;
+                }
+            }
             writeln!(t, "let n{r} = r{r} / (p.ow * p.oh) * p.h;")?;
         }
         writeln!(t, "for (var tap_h = 0u; tap_h < p.kh; tap_h++) {{")?;
         writeln!(t, "for (var tap_w = 0u; tap_w < p.kw; tap_w++) {{")?;
         for r in 0..self.tile.rows {
             // Positions left of or above the image wrap around to large numbers.
-            writeln!(t, "let h{r} = i{r} + tap_h * p.dilation_h;")?;
-            writeln!(t, "let w{r} = j{r} + tap_w * p.dilation_w;")?;
-            writeln!(t, "let inside{r} = h{r} < p.h && w{r} < p.w;")?;
+            match direction {
+                Direction::Forward => {
+                    writeln!(t, "let h{r} = i{r} + tap_h * p.dilation_h;")?;
+                    writeln!(t, "let w{r} = j{r} + tap_w * p.dilation_w;")?;
+                    writeln!(t, "let inside{r} = h{r} < p.h && w{r} < p.w;")?;
+                }
+                Direction::Backward => {
+                    writeln!(t, "let from_h{r} = i{r} - tap_h * p.dilation_h;")?;
+                    writeln!(t, "let from_w{r} = j{r} - tap_w * p.dilation_w;")?;
+                    writeln!(t, "let h{r} = from_h{r} / p.stride_h;")?;
+                    writeln!(t, "let w{r} = from_w{r} / p.stride_w;")?;
+                    writeln!(t, "let inside{r} = from_h{r} < p.h * p.stride_h && from_w{r} < p.w * p.stride_w")?;
+                    writeln!(t, "&& h{r} * p.stride_h == from_h{r} && w{r} * p.stride_w == from_w{r};")?;
+                }
+            }
             writeln!(t, "let x{r} = select(0u, (n{r} + h{r}) * p.w + w{r}, inside{r}) * p.x_stride + group * p.k;")?;
         }
-        writeln!(t, "let w_row = (tap_h * p.kw + tap_w) * p.k{};", if self.wide_x() { " * 4u" } else { "" })?;
+        let tap_rows = match (self.transposed, self.wide_x()) {
+            (true, _) => "p.n",
+            (false, true) => "p.k * 4u",
+            (false, false) => "p.k",
+        };
+        writeln!(t, "let w_row = (tap_h * p.kw + tap_w) * {tap_rows};")?;
         self.write_loop(t)?;
         writeln!(t, "}}\n}}")
     }
@@ -252,7 +282,18 @@ impl Gemm {
         let Tile { rows, columns } = self.tile;
         let (zero, lanes): (&str, &[&str]) =
             if self.wide_x() { ("vec4<f32>()", &[".x", ".y", ".z", ".w"]) } else { ("0.0", &[""]) };
+        for c in (0..columns).filter(|_| self.transposed) {
+            for j in 0..4 {
+                let row = format!("w_row + min(l{c} * 4u + {j}u, p.n - 1u)");
+                writeln!(t, "let v{c}_{j} = (({row}) * p.groups + group) * p.k;")?;
+            }
+        }
         writeln!(t, "for (var k = 0u; k < p.k; k++) {{")?;
+        for c in (0..columns).filter(|_| self.transposed) {
+            for j in 0..4 {
+                writeln!(t, "let q{c}_{j} = w[v{c}_{j} + k];")?;
+            }
+        }
         for r in 0..rows {
             let value = format!("x[x{r} + k]");
             let value = if self.window.is_some() { format!("select({zero}, {value}, inside{r})") } else { value };
@@ -260,7 +301,12 @@ impl Gemm {
         }
         for (lane, part) in lanes.iter().enumerate() {
             for c in 0..columns {
-                writeln!(t, "let b{lane}_{c} = load_w(w_row + k * {}u + {lane}u, group, l{c});", lanes.len())?;
+                if self.transposed {
+                    let [q0, q1, q2, q3] = [0, 1, 2, 3].map(|j| format!("q{c}_{j}{part}"));
+                    writeln!(t, "let b{lane}_{c} = vec4<f32>({q0}, {q1}, {q2}, {q3});")?;
+                } else {
+                    writeln!(t, "let b{lane}_{c} = load_w(w_row + k * {}u + {lane}u, group, l{c});", lanes.len())?;
+                }
             }
             for r in 0..rows {
                 for c in 0..columns {
@@ -295,24 +341,39 @@ impl Gemm {
                     writeln!(t, "v = select(v, vec4<f32>(LOW), v < vec4<f32>(LOW));")?;
                     writeln!(t, "v = select(v, vec4<f32>(HIGH), v > vec4<f32>(HIGH));")?;
                 }
-                self.write_store(t, r, c)?;
+                write_store(t, &format!("r{r}"), &format!("c{c}"), self.wide_y())?;
                 writeln!(t, "}}")?;
             }
             writeln!(t, "}}")?;
         }
         Ok(())
     }
+}
 
-    fn write_store(&self, t: &mut String, r: u32, c: u32) -> std::fmt::Result {
-        if self.wide_y() {
-            return writeln!(t, "y[(r{r} * p.groups + group) * (p.n / 4u) + c{c}] = v;");
-        }
-        writeln!(t, "let at = (r{r} * p.groups + group) * p.n + c{c} * 4u;")?;
-        writeln!(t, "let left = p.n - 1u - c{c} * 4u;")?;
-        writeln!(t, "y[at] = v.x;")?;
-        for (lane, part) in [(1, "y"), (2, "z"), (3, "w")] {
-            writeln!(t, "if (left >= {lane}u) {{ y[at + {lane}u] = v.{part}; }}")?;
-        }
-        Ok(())
+/// `load_x(row, group, column)` of matrix `x`: four of its columns; `columns` is the field with those of a group.
+pub(super) fn write_loader(t: &mut String, name: &str, columns: &str, wide: bool) -> std::fmt::Result {
+    writeln!(t, "fn load_{name}(row: u32, group: u32, column: u32) -> vec4<f32> {{")?;
+    if wide {
+        writeln!(t, "return {name}[(row * p.groups + group) * (p.{columns} / 4u) + column];")?;
+    } else {
+        writeln!(t, "let at = (row * p.groups + group) * p.{columns} + column * 4u;")?;
+        writeln!(t, "let left = p.{columns} - 1u - column * 4u;")?;
+        writeln!(t, "return vec4<f32>({name}[at], {name}[at + min(1u, left)],")?;
+        writeln!(t, "{name}[at + min(2u, left)], {name}[at + min(3u, left)]);")?;
     }
+    writeln!(t, "}}")
+}
+
+/// Stores `v`, four columns of `y`.
+pub(super) fn write_store(t: &mut String, row: &str, column: &str, wide: bool) -> std::fmt::Result {
+    if wide {
+        return writeln!(t, "y[({row} * p.groups + group) * (p.n / 4u) + {column}] = v;");
+    }
+    writeln!(t, "let at = ({row} * p.groups + group) * p.n + {column} * 4u;")?;
+    writeln!(t, "let left = p.n - 1u - {column} * 4u;")?;
+    writeln!(t, "y[at] = v.x;")?;
+    for (lane, part) in [(1, "y"), (2, "z"), (3, "w")] {
+        writeln!(t, "if (left >= {lane}u) {{ y[at + {lane}u] = v.{part}; }}")?;
+    }
+    Ok(())
 }

@@ -6,14 +6,20 @@
 //! `first` and `width`, so that the index of a workgroup is `p.first + wid.y * p.width + wid.x` however the grid is cut.
 
 mod depthwise;
+mod depthwise_grad;
 mod elementwise;
 mod gemm;
+mod weight_grad;
 
 use std::borrow::Cow;
 
 pub(crate) use depthwise::{Depthwise, depthwise};
-pub(crate) use elementwise::{binary, broadcast, gather, unary};
-pub(crate) use gemm::{Gemm, WindowSizes};
+pub(crate) use depthwise_grad::DepthwiseWeightGrad;
+pub(crate) use elementwise::{
+    RANK, binary, broadcast, broadcast_dims, dim_words, gather, joined, repeated, rows, unary, update,
+};
+pub(crate) use gemm::{Direction, Gemm, WindowSizes};
+pub(crate) use weight_grad::WeightGrad;
 
 /// Invocations a workgroup of all kernels without shared memory.
 pub(crate) const WORKGROUP: u32 = 64;

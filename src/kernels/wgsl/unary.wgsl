@@ -1,5 +1,5 @@
-// y = f(x), elementwise. `f` is the op's.
-struct Params { first: u32, width: u32, count: u32 }
+// y = f(x), elementwise. `f` is the op's, and so are the numbers a, b and c.
+struct Params { first: u32, width: u32, count: u32, a: f32, b: f32, c: f32 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;

@@ -1,0 +1,152 @@
+//! Gradients of weights: products of the columns of two matrices, `y = xᵀ·dy`, summed over many rows.
+//!
+//! Where the result is small, few invocations would sum many rows: then each sums a run of them, and a second dispatch sums the
+//! runs. The text is written out for the tile as that of [`super::Gemm`].
+
+use std::fmt::Write;
+
+use super::gemm::{FILLS, WINDOW_FIELDS, write_loader, write_store};
+use super::{Kernel, WORKGROUP, WindowSizes};
+
+/// `y[tap][k, n] = Σ x[row at tap, k]·dy[row, n]` for each group: `x` of `… × groups·k`, `dy` of `rows × groups·n`, `y` of
+/// `runs × taps·k × groups·n`; without a window there is one tap. Bindings: `x`, `dy`, `y`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WeightGrad {
+    pub(crate) rows: usize,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    pub(crate) groups: usize,
+    pub(crate) window: Option<WindowSizes>,
+}
+
+/// Rows that are worth an invocation of their own.
+const RUN: u64 = 32;
+/// Most runs of rows.
+const RUNS: u64 = 64;
+
+impl WeightGrad {
+    fn taps(&self) -> u64 {
+        self.window.as_ref().map_or(1, |s| (s.kernel[0] * s.kernel[1]) as u64)
+    }
+
+    /// Groups of four rows of `y` that an invocation computes.
+    fn quads(&self) -> u64 {
+        if self.k > 4 { 2 } else { 1 }
+    }
+
+    fn row_tiles(&self) -> u64 {
+        (self.k as u64).div_ceil(4 * self.quads())
+    }
+
+    fn column_tiles(&self) -> u64 {
+        (self.n as u64).div_ceil(4)
+    }
+
+    fn tiles(&self) -> u64 {
+        self.row_tiles() * self.column_tiles() * self.groups as u64 * self.taps()
+    }
+
+    /// Rows of a run.
+    fn run(&self) -> u64 {
+        let rows = self.rows as u64;
+        rows.div_ceil((FILLS / self.tiles()).min(rows / RUN).clamp(1, RUNS))
+    }
+
+    /// Runs, each with a result of its own.
+    pub(crate) fn runs(&self) -> usize {
+        (self.rows as u64).div_ceil(self.run()) as usize
+    }
+
+    /// Workgroups of [`WORKGROUP`] invocations.
+    pub(crate) fn workgroups(&self) -> u64 {
+        (self.tiles() * self.runs() as u64).div_ceil(u64::from(WORKGROUP))
+    }
+
+    /// Words of `Params` after `first` and `width`.
+    pub(crate) fn params(&self) -> Vec<u32> {
+        let tiles = [self.tiles() * self.runs() as u64, self.column_tiles(), self.row_tiles(), self.taps(), self.run()];
+        let sizes = [self.rows, self.k, self.n, self.groups].map(|v| v as u32);
+        let window = self.window.iter().flat_map(WindowSizes::words);
+        tiles.into_iter().map(|v| v as u32).chain(sizes).chain(window).collect()
+    }
+
+    /// The shader.
+    pub(crate) fn kernel(&self) -> Kernel {
+        let mut text = String::new();
+        self.write(&mut text).unwrap_or_else(|_| unreachable!("writing to a string does not fail"));
+        Kernel::new(text)
+    }
+
+    fn write(&self, t: &mut String) -> std::fmt::Result {
+        let (wide_x, wide_y) = (self.k.is_multiple_of(4), self.n.is_multiple_of(4));
+        let kind = |wide: bool| if wide { "vec4<f32>" } else { "f32" };
+        writeln!(
+            t,
+            "struct Params {{ first: u32, width: u32, tiles: u32, column_tiles: u32, row_tiles: u32, taps: u32,"
+        )?;
+        writeln!(t, "run: u32, rows: u32, k: u32, n: u32, groups: u32,")?;
+        writeln!(t, "{} }}", if self.window.is_some() { WINDOW_FIELDS } else { "" })?;
+        writeln!(t, "@group(0) @binding(0) var<storage, read> x: array<{}>;", kind(wide_x))?;
+        writeln!(t, "@group(0) @binding(1) var<storage, read> dy: array<{}>;", kind(wide_y))?;
+        writeln!(t, "@group(0) @binding(2) var<storage, read_write> y: array<{}>;", kind(wide_y))?;
+        writeln!(t, "@group(0) @binding(3) var<uniform> p: Params;")?;
+        writeln!(t, "override WG: u32;")?;
+        write_loader(t, "x", "k", wide_x)?;
+        write_loader(t, "dy", "n", wide_y)?;
+        writeln!(t, "@compute @workgroup_size(WG)")?;
+        writeln!(t, "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{")?;
+        writeln!(t, "let tile = (p.first + wid.y * p.width + wid.x) * WG + lid;")?;
+        writeln!(t, "if (tile >= p.tiles) {{ return; }}")?;
+        writeln!(t, "let column = tile % p.column_tiles;")?;
+        writeln!(t, "var rest = tile / p.column_tiles;")?;
+        for u in 0..self.quads() {
+            writeln!(t, "let quad{u} = rest % p.row_tiles * {}u + {u}u;", self.quads())?;
+        }
+        writeln!(t, "rest /= p.row_tiles;")?;
+        writeln!(t, "let group = rest % p.groups;")?;
+        writeln!(t, "rest /= p.groups;")?;
+        writeln!(t, "let tap = rest % p.taps;")?;
+        writeln!(t, "let first_row = rest / p.taps * p.run;")?;
+        writeln!(t, "let end = min(first_row + p.run, p.rows);")?;
+        for r in 0..self.quads() * 4 {
+            writeln!(t, "var s{r} = vec4<f32>();")?;
+        }
+        self.write_loop(t)?;
+        for r in 0..self.quads() * 4 {
+            let (u, lane) = (r / 4, r % 4);
+            writeln!(t, "if (quad{u} * 4u + {lane}u < p.k) {{")?;
+            writeln!(t, "let v = s{r};")?;
+            // `rest` is run and tap.
+            write_store(t, &format!("(rest * p.k + quad{u} * 4u + {lane}u)"), "column", wide_y)?;
+            writeln!(t, "}}")?;
+        }
+        writeln!(t, "}}")
+    }
+
+    fn write_loop(&self, t: &mut String) -> std::fmt::Result {
+        if self.window.is_some() {
+            // Positions left of or above the image wrap around to large numbers.
+            writeln!(t, "let tap_h = tap / p.kw * p.dilation_h - p.top;")?;
+            writeln!(t, "let tap_w = tap % p.kw * p.dilation_w - p.left;")?;
+        }
+        writeln!(t, "for (var row = first_row; row < end; row++) {{")?;
+        if self.window.is_some() {
+            writeln!(t, "let h = row / p.ow % p.oh * p.stride_h + tap_h;")?;
+            writeln!(t, "let w = row % p.ow * p.stride_w + tap_w;")?;
+            writeln!(t, "if (h >= p.h || w >= p.w) {{ continue; }}")?;
+            writeln!(t, "let x_row = (row / (p.ow * p.oh) * p.h + h) * p.w + w;")?;
+        } else {
+            writeln!(t, "let x_row = row;")?;
+        }
+        writeln!(t, "let d = load_dy(row, group, column);")?;
+        for u in 0..self.quads() {
+            // Rows beyond the last are computed from the last and not written.
+            writeln!(t, "let a{u} = load_x(x_row, group, min(quad{u}, (p.k - 1u) / 4u));")?;
+            for (lane, part) in ["x", "y", "z", "w"].iter().enumerate() {
+                let r = u as usize * 4 + lane;
+                writeln!(t, "s{r} = fma(vec4<f32>(a{u}.{part}), d, s{r});")?;
+            }
+        }
+        writeln!(t, "}}")
+    }
+}

@@ -1,0 +1,10 @@
+@group(0) @binding(2) var<storage, read_write> w: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> s: array<vec4<f32>>;
+@group(0) @binding(4) var<uniform> p: Params;
+
+fn update(i: u32) {
+    let d = dw[i];
+    let next = s[i] + d * d;
+    s[i] = next;
+    w[i] -= scalars[0] * d / (sqrt(next) + p.a);
+}
