@@ -47,3 +47,23 @@ pub struct CpuContext<'a> {
     /// Whether `prepared` already holds the weights; otherwise they change from run to run and are packed anew.
     pub fixed: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::all_cases;
+
+    #[test]
+    fn prepared_weights_take_the_floats_that_were_announced() {
+        let mut prepares = 0;
+        for case in all_cases() {
+            let types = case.types();
+            let types: Vec<_> = types.iter().collect();
+            let x: Vec<Vec<f32>> = types.iter().map(|ty| vec![1.0; ty.shape.len()]).collect();
+            let values: Vec<_> = x.iter().map(|x| Some(x.as_slice())).collect();
+            let announced = case.op.prepared_len(&types).unwrap_or(0);
+            assert_eq!(case.op.prepare(&types, &values).bytes(), announced * 4, "{:?}", case.op);
+            prepares += usize::from(announced > 0);
+        }
+        assert!(prepares > 10, "only {prepares} cases prepare weights");
+    }
+}

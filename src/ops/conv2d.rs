@@ -100,16 +100,22 @@ impl Operator for Conv2d {
 
     fn prepare(&self, x: &[&TensorType], values: &[Option<&[f32]>]) -> Prepared {
         match (self.sizes(&x[0].shape, &x[1].shape), values[1]) {
-            (Ok(sizes), Some(w)) => Prepared::Conv(Arc::new(PackedConv::pack(&sizes, w))),
+            (Ok(sizes), Some(w)) => Prepared::Conv(Arc::new(PackedConv::prepare(&sizes, w))),
             _ => Prepared::None,
         }
+    }
+
+    fn prepared_len(&self, x: &[&TensorType]) -> Option<usize> {
+        self.sizes(&x[0].shape, &x[1].shape).ok().map(|sizes| PackedConv::len(&sizes))
     }
 
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         debug_assert_eq!(self.layout, Layout::Nhwc, "kernels read NHWC");
         let s = known(self.sizes(x[0].shape, x[1].shape));
-        if !cx.fixed {
-            *cx.prepared = Prepared::Conv(Arc::new(PackedConv::pack(&s, x[1].data)));
+        match &mut *cx.prepared {
+            Prepared::Conv(_) if cx.fixed => {}
+            Prepared::Conv(w) => Arc::make_mut(w).repack(&s, x[1].data),
+            prepared => *prepared = Prepared::Conv(Arc::new(PackedConv::pack(&s, x[1].data))),
         }
         let epilogue = Epilogue {
             bias: self.bias.then(|| x[2].data),
@@ -117,7 +123,7 @@ impl Operator for Conv2d {
             clamp: self.clamp.map(Clamp::bounds),
         };
         if let Prepared::Conv(w) = &*cx.prepared {
-            cpu::conv2d(&s, x[0].data, w, y, epilogue, cx.scratch);
+            cpu::conv2d(&s, x[0].data, w, y, epilogue);
         }
     }
 
@@ -202,6 +208,12 @@ impl Operator for Conv2d {
                 [&[1, 7, 7, 12], &[1, 1, 12, 10], &[10], &[1, 7, 7, 10]],
             ),
             Case::new(conv(padded([1; 4]), 1, true, false, Some(Clamp::RELU)), [&[1, 6, 6, 8], &[3, 3, 8, 8], &[8]]),
+            // Wide enough for Winograd's form where weights are constant.
+            Case::new(
+                conv(padded([1; 4]), 1, true, true, Some(Clamp::RELU)),
+                [&[2, 7, 9, 16], &[3, 3, 16, 20], &[20], &[2, 7, 9, 20]],
+            ),
+            Case::new(conv(padded([0, 2, 1, 0]), 1, false, false, None), [&[1, 5, 6, 20], &[3, 3, 20, 16]]),
         ]
     }
 

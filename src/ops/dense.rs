@@ -10,7 +10,7 @@ use super::attributes::expect_f32;
 use super::{Clamp, CpuContext, GpuContext, GpuView, MatMul, Operator, Prepared, SumLike, View};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu::{self, Epilogue, PackedB};
+use crate::kernels::cpu::{self, Epilogue, GEMV_ROWS, PackedB};
 use crate::kernels::wgsl::{Gemm, Kernel};
 use crate::tensor::TensorType;
 
@@ -21,6 +21,15 @@ pub struct Dense {
     pub bias: bool,
     /// Interval the result is clamped to (fused by a rewrite).
     pub clamp: Option<Clamp>,
+}
+
+/// Weights from which a few rows are as fast to multiply unpacked: beyond the caches, memory sets the pace. VGG-16's 411 MB are
+/// then held once.
+const STREAMED: usize = 4 << 20;
+
+/// Whether constant weights are read as they are.
+fn streams(x: &[&TensorType]) -> bool {
+    x[0].shape[0] <= GEMV_ROWS && x[1].shape.len() >= STREAMED
 }
 
 /// From this many rows on, the tiles of a matrix product are full.
@@ -61,21 +70,33 @@ impl Operator for Dense {
 
     fn prepare(&self, x: &[&TensorType], values: &[Option<&[f32]>]) -> Prepared {
         match values[1] {
-            Some(w) => Prepared::Matrix(Arc::new(PackedB::pack(x[1].shape[0], x[1].shape[1], w))),
-            None => Prepared::None,
+            Some(w) if !streams(x) => Prepared::Matrix(Arc::new(PackedB::pack(x[1].shape[0], x[1].shape[1], w))),
+            _ => Prepared::None,
         }
+    }
+
+    fn prepared_len(&self, x: &[&TensorType]) -> Option<usize> {
+        (!streams(x)).then(|| PackedB::len(x[1].shape[0], x[1].shape[1]))
     }
 
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
+        let epilogue = Epilogue {
+            bias: self.bias.then(|| x[2].data),
+            residual: None,
+            clamp: self.clamp.map(Clamp::bounds),
+        };
+        if m <= GEMV_ROWS && !cx.fixed {
+            cpu::gemv(m, x[0].data, n, x[1].data, y, epilogue);
+            return;
+        }
         match &mut *cx.prepared {
             Prepared::Matrix(_) if cx.fixed => {}
             Prepared::Matrix(b) => Arc::make_mut(b).repack(k, n, x[1].data),
             prepared => *prepared = Prepared::Matrix(Arc::new(PackedB::pack(k, n, x[1].data))),
         }
-        let bias = self.bias.then(|| x[2].data);
         if let Prepared::Matrix(w) = &*cx.prepared {
-            cpu::gemm(m, x[0].data, w, y, Epilogue { bias, residual: None, clamp: self.clamp.map(Clamp::bounds) });
+            cpu::gemm(m, x[0].data, w, y, epilogue);
         }
     }
 

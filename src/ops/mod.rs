@@ -41,6 +41,12 @@ pub trait Operator {
         Prepared::None
     }
 
+    /// Floats that [`Operator::prepare`] keeps in place of a constant second input, which is then not read again. `None`: it
+    /// prepares nothing.
+    fn prepared_len(&self, _x: &[&TensorType]) -> Option<usize> {
+        None
+    }
+
     /// Computes `y` from `x`. Shapes are those `infer` accepted, none of them empty; every element of `y` is written.
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]);
 
@@ -114,6 +120,10 @@ macro_rules! ops {
             /// See [`Operator::prepare`].
             pub fn prepare(&self, x: &[&TensorType], values: &[Option<&[f32]>]) -> Prepared {
                 match self { $($(Self::$op(op) => op.prepare(x, values),)+)+ }
+            }
+            /// See [`Operator::prepared_len`].
+            pub fn prepared_len(&self, x: &[&TensorType]) -> Option<usize> {
+                match self { $($(Self::$op(op) => op.prepared_len(x),)+)+ }
             }
             /// See [`Operator::eval_cpu`].
             pub fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {

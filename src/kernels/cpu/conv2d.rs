@@ -1,10 +1,13 @@
-//! Convolution, NHWC: the tiled product over runs of a zero-padded image, without im2col.
+//! Convolution, NHWC: the tiled product over patches that are gathered a few rows at a time, or Winograd's.
+
+use core::ops::Range;
 
 use super::gemm::{Epilogue, PackedB, multiply_rows};
-use super::lhs::{Grid, Rows, Walk};
-use super::parallel::{Items, split};
+use super::lhs::{Lhs, Patches, Walk};
+use super::parallel::{Items, split, with_scratch};
 use super::scratch::Scratch;
-use super::tile::{Block, K_BLOCK, Out, k_blocks, multiply};
+use super::tile::{Block, K_BLOCK, MAX_MR, Out, k_blocks, multiply};
+use super::winograd::{self, Filters};
 
 /// Sizes of a convolution of `n×h×w×c` to `n×oh×ow×m`.
 ///
@@ -66,6 +69,11 @@ impl ConvShape {
         (ox * self.stride[1] + kx * self.dilation[1]).checked_sub(self.padding[1]).filter(|&x| x < self.w)
     }
 
+    /// Runs of neighbouring floats that the taps of one row are: one, where they lie side by side.
+    pub(super) fn runs(&self) -> usize {
+        if self.groups == 1 && (self.dilation[1] == 1 || self.kw == 1) { 1 } else { self.kw }
+    }
+
     /// The runs of one group under an output pixel: a kernel row is one run where its taps are neighbours.
     pub(super) fn taps(&self) -> (Walk, usize) {
         let outer_step = self.dilation[0] * self.padded_line();
@@ -98,83 +106,117 @@ pub(super) fn padded<'a>(s: &ConvShape, images: &'a [f32], buffer: &'a mut [f32]
     buffer
 }
 
-/// Weights of a convolution in panels, one matrix a group.
+/// Weights of a convolution as its kernel reads them.
 #[derive(Clone, Debug)]
-pub struct PackedConv {
-    groups: Vec<PackedB>,
+pub struct PackedConv(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// Panels, one matrix a group.
+    Direct(Vec<PackedB>),
+    Winograd(Filters),
 }
 
 impl PackedConv {
-    /// Packs `[kh, kw, c/groups, m]` row-major (HWIO).
-    pub(crate) fn pack(s: &ConvShape, w: &[f32]) -> Self {
-        let mut packed = Self { groups: vec![PackedB::default(); s.groups] };
-        packed.repack(s, w);
-        packed
+    /// Packs `[kh, kw, c/groups, m]` row-major (HWIO) for many runs: in the form that runs fastest.
+    pub(crate) fn prepare(s: &ConvShape, w: &[f32]) -> Self {
+        if winograd::suits(s) { Self(Form::Winograd(Filters::new(s.c, s.m, w))) } else { Self::pack(s, w) }
     }
 
-    /// [`PackedConv::pack`] into the memory already held; the shape is that of the first packing.
+    /// Floats that [`PackedConv::prepare`] takes.
+    pub(crate) fn len(s: &ConvShape) -> usize {
+        if winograd::suits(s) {
+            Filters::len(s)
+        } else {
+            s.groups * PackedB::len(s.kh * s.kw * (s.c / s.groups), s.m / s.groups)
+        }
+    }
+
+    /// Packs weights that change from run to run: in the form that is made fastest.
+    pub(crate) fn pack(s: &ConvShape, w: &[f32]) -> Self {
+        let mut groups = vec![PackedB::default(); s.groups];
+        pack_groups(s, w, &mut groups);
+        Self(Form::Direct(groups))
+    }
+
+    /// [`PackedConv::pack`] into the memory already held where it is of that form.
     pub(crate) fn repack(&mut self, s: &ConvShape, w: &[f32]) {
-        let k = s.kh * s.kw * (s.c / s.groups);
-        debug_assert_eq!(w.len(), k * s.m);
-        for (g, packed) in self.groups.iter_mut().enumerate() {
-            packed.repack_strided(k, s.m / s.groups, &w[g * (s.m / s.groups)..], s.m);
+        match &mut self.0 {
+            Form::Direct(groups) if groups.len() == s.groups => pack_groups(s, w, groups),
+            _ => *self = Self::pack(s, w),
         }
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.groups.iter().map(PackedB::bytes).sum()
+        match &self.0 {
+            Form::Direct(groups) => groups.iter().map(PackedB::bytes).sum(),
+            Form::Winograd(filters) => filters.bytes(),
+        }
+    }
+}
+
+fn pack_groups(s: &ConvShape, w: &[f32], groups: &mut [PackedB]) {
+    let k = s.kh * s.kw * (s.c / s.groups);
+    debug_assert_eq!(w.len(), k * s.m);
+    for (g, packed) in groups.iter_mut().enumerate() {
+        packed.repack_strided(k, s.m / s.groups, &w[g * (s.m / s.groups)..], s.m);
     }
 }
 
 /// `y = clamp(conv(x, w) + bias + residual)`.
-pub(crate) fn conv2d(s: &ConvShape, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>, scratch: &mut Scratch) {
+pub(crate) fn conv2d(s: &ConvShape, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>) {
     debug_assert!(x.len() == s.n * s.x_len() && y.len() == s.n * s.y_len());
+    let groups = match &w.0 {
+        Form::Direct(groups) => groups.as_slice(),
+        Form::Winograd(filters) => return winograd::winograd(s, x, filters, y, e),
+    };
     if s.is_pointwise() {
         let (cg, mg) = (s.c / s.groups, s.m / s.groups);
-        for (g, b) in w.groups.iter().enumerate() {
+        for (g, b) in groups.iter().enumerate() {
             let x = &x[(g * cg).min(x.len())..];
             let out = &mut Out { y: &mut *y, ld: s.m, col: g * mg };
             multiply_rows(s.n * s.h * s.w, x, s.c, b, e, out);
         }
         return;
     }
-    let grid = Grid { base: 0, width: s.ow, line_step: s.stride[0] * s.padded_line(), step: s.stride[1] * s.c };
-    let mut buffer = padded_buffer(s, 1, scratch);
-    for i in 0..s.n {
-        let x = padded(s, &x[i * s.x_len()..][..s.x_len()], &mut buffer);
-        let residual = e.residual.map(|r| &r[i * s.y_len()..][..s.y_len()]);
-        let y = &mut y[i * s.y_len()..][..s.y_len()];
-        image(s, grid, x, w, y, Epilogue { residual, ..e });
-    }
-    scratch.give(buffer);
-}
-
-/// One padded image.
-fn image(s: &ConvShape, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>) {
+    let line = s.kw * (s.c / s.groups);
     let cost = s.y_len() / s.oh.max(1) * s.kh * s.kw * s.c / s.groups;
-    split(s.oh, cost, Items(y, s.ow * s.m), |oy, Items(y, _)| {
-        let grid = Grid { base: oy.start * grid.line_step, ..grid };
-        lines(s, oy.len(), grid, x, w, y, e.behind(oy.start * s.ow * s.m));
+    split(s.n * s.oh, cost, Items(y, s.ow * s.m), |outputs, Items(y, _)| {
+        with_scratch(|scratch| {
+            let mut buffer = scratch.take(MAX_MR * line.max(K_BLOCK));
+            direct(s, x, groups, outputs.clone(), y, e.behind(outputs.start * s.ow * s.m), &mut buffer);
+            scratch.give(buffer);
+        });
     });
 }
 
-/// `oh` output lines of a padded image.
-fn lines(s: &ConvShape, oh: usize, grid: Grid, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>) {
-    let (taps, len) = s.taps();
-    let lines = (K_BLOCK / (taps.inner * len).max(1)).clamp(1, taps.outer.max(1));
-    for (g, b) in w.groups.iter().enumerate() {
-        for ky in (0..taps.outer).step_by(lines) {
-            let walk = Walk { outer: lines.min(taps.outer - ky), ..taps };
-            let longest = if taps.inner == 1 { K_BLOCK } else { usize::MAX };
-            for run in k_blocks(len, longest) {
-                let base = grid.base + g * (s.c / s.groups) + ky * taps.outer_step + run.start;
-                let k0 = ky * taps.inner * len + run.start;
-                let mut a = Rows { x, grid: Grid { base, ..grid }, walk, len: run.len() };
-                let last = k0 + walk.outer * walk.inner * run.len() == b.k;
+/// Output lines `outputs`, counted through all images, in blocks of k.
+fn direct(
+    s: &ConvShape,
+    x: &[f32],
+    groups: &[PackedB],
+    outputs: Range<usize>,
+    y: &mut [f32],
+    e: Epilogue<'_>,
+    buffer: &mut [f32],
+) {
+    let line = s.kw * (s.c / s.groups);
+    let lines = (K_BLOCK / line.max(1)).clamp(1, s.kh.max(1));
+    // Only a line that is one run is ever split.
+    let longest = if s.runs() == 1 { K_BLOCK } else { usize::MAX };
+    for (group, b) in groups.iter().enumerate() {
+        for ky in (0..s.kh).step_by(lines) {
+            let lines = ky..s.kh.min(ky + lines);
+            for run in k_blocks(line / s.runs(), longest) {
+                let k0 = ky * line + run.start;
+                let (first, len) = (group * (s.c / s.groups) + run.start, run.len());
+                let (lines, row) = (lines.clone(), outputs.start * s.ow);
+                let mut a = Patches { s, x, row, lines, runs: s.runs(), first, len, buffer: &mut *buffer };
+                let last = k0 + a.depth() == b.k;
                 let block = Block { b, k0, resume: k0 > 0, e: e.at_block(last) };
-                let col = g * (s.m / s.groups);
-                multiply(oh * s.ow, &mut a, block, &mut Out { y, ld: s.m, col });
+                let col = group * (s.m / s.groups);
+                multiply(outputs.len() * s.ow, &mut a, block, &mut Out { y, ld: s.m, col });
             }
         }
     }
@@ -194,12 +236,11 @@ mod tests {
         let mut expected = convolution(s, &x, &w);
         let tolerance = TOLERANCE * (s.kh * s.kw * s.c) as f64;
         let packed = PackedConv::pack(s, &w);
-        let mut scratch = Scratch::default();
         let mut y = vec![f32::NAN; s.n * s.y_len()];
-        conv2d(s, &x, &packed, &mut y, Epilogue::default(), &mut scratch);
+        conv2d(s, &x, &packed, &mut y, Epilogue::default());
         assert_close(&y, &expected, tolerance, &format!("{s:?}"));
         let e = Epilogue { bias: Some(&bias), residual: Some(&residual), clamp: Some((-1.0, 1.5)) };
-        conv2d(s, &x, &packed, &mut y, e, &mut scratch);
+        conv2d(s, &x, &packed, &mut y, e);
         for (i, v) in expected.iter_mut().enumerate() {
             *v = (*v + f64::from(bias[i % s.m]) + f64::from(residual[i])).clamp(-1.0, 1.5);
         }
@@ -209,7 +250,7 @@ mod tests {
             let mut image = vec![f32::NAN; s.y_len()];
             let residual = Some(&residual[i * s.y_len()..][..s.y_len()]);
             let x = &x[i * s.x_len()..][..s.x_len()];
-            conv2d(&alone, x, &packed, &mut image, Epilogue { residual, ..e }, &mut scratch);
+            conv2d(&alone, x, &packed, &mut image, Epilogue { residual, ..e });
             assert_eq!(image, y[i * s.y_len()..][..s.y_len()], "image {i} alone, {s:?}");
         }
     }

@@ -1,6 +1,10 @@
 //! Depthwise convolution, NHWC: a [`ConvShape`] whose groups, input and output channels are equal.
 
-use core::array::from_fn;
+#![expect(
+    clippy::needless_range_loop,
+    reason = "ranges of constants are unrolled, iterators over arrays not always, and then sums leave their registers"
+)]
+
 use core::ops::Range;
 
 use super::conv2d::ConvShape;
@@ -8,10 +12,7 @@ use super::elementwise::clamped;
 use super::gemm::Epilogue;
 use super::parallel::{Items, split, with_scratch};
 use super::scratch::Scratch;
-use super::simd::F32x4;
-
-/// Channels handled together.
-pub(super) const LANES: usize = 4;
+use super::simd::{F32x4, LANES, quad, unrolled};
 
 /// `y = clamp(conv(x, w) + bias + residual)` with `w` of `[kh, kw, c]`.
 ///
@@ -63,18 +64,6 @@ pub(super) fn widen<'a>(c: usize, x: &[f32], wide: &'a mut [f32]) -> &'a [f32] {
         y[..c].copy_from_slice(x);
     }
     wide
-}
-
-/// `x[i]` unchecked: with checks the loops over it take 1.6 times as long.
-///
-/// # Safety
-///
-/// `i` is below `x.len()`.
-#[inline(always)]
-pub(super) unsafe fn quad(x: &[[f32; LANES]], i: usize) -> F32x4 {
-    debug_assert!(i < x.len());
-    // Safety: the caller's.
-    F32x4::load(unsafe { x.get_unchecked(i) })
 }
 
 /// What all strips share.
@@ -184,7 +173,7 @@ impl Job<'_> {
             let mut acc = [F32x4::load(&self.bias[q]); T];
             for ky in 0..taps.rows {
                 // Safety: the index is below `rows · KW · quads`.
-                let w: [F32x4; KW] = from_fn(|kx| unsafe { quad(taps.w, (ky * KW + kx) * quads + q) });
+                let w: [F32x4; KW] = unrolled(F32x4::ZERO, |kx| unsafe { quad(taps.w, (ky * KW + kx) * quads + q) });
                 let line = ky * taps.step + q;
                 for (t, acc) in acc.iter_mut().enumerate() {
                     for (kx, w) in w.iter().enumerate() {
@@ -219,15 +208,17 @@ impl Job<'_> {
 
     /// Stores quad `q` of neighbouring outputs.
     #[inline(always)]
-    fn store<const T: usize>(&self, acc: [F32x4; T], q: usize, y: &mut [f32]) {
+    fn store<const T: usize>(&self, mut acc: [F32x4; T], q: usize, y: &mut [f32]) {
         let (lo, hi) = (F32x4::splat(self.clamp.0), F32x4::splat(self.clamp.1));
-        let acc = acc.map(|x| x.at_least(lo).at_most(hi));
+        for t in 0..T {
+            acc[t] = acc[t].at_least(lo).at_most(hi);
+        }
         let (c, channel) = (self.s.c, q * LANES);
         if channel + LANES <= c {
-            for (t, acc) in acc.iter().enumerate() {
-                if let Some(y) = y[t * c + channel..].first_chunk_mut() {
-                    acc.store(y);
-                }
+            assert!(T * c <= y.len());
+            for t in 0..T {
+                // Safety: `t · c + channel + LANES` is at most `T · c`.
+                acc[t].store(unsafe { &mut *y.as_mut_ptr().add(t * c + channel).cast() });
             }
         } else {
             for (t, acc) in acc.iter().enumerate() {

@@ -1,10 +1,10 @@
 //! Gradients of [`super::depthwise`].
 
 use super::conv2d::ConvShape;
-use super::depthwise::{LANES, depthwise, quad, widen};
+use super::depthwise::{depthwise, widen};
 use super::gemm::Epilogue;
 use super::scratch::Scratch;
-use super::simd::F32x4;
+use super::simd::{F32x4, LANES, quad};
 
 /// Output pixels that [`depthwise_dw`] walks over for one quad of channels before it turns to the next: what they touch
 /// shares the first-level cache, and neighbouring quads lie in the same cache lines.

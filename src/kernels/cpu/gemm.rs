@@ -21,6 +21,19 @@ impl PackedB {
         packed
     }
 
+    /// Panels of `k×n` zeros.
+    pub(super) fn zeroed(k: usize, n: usize) -> Self {
+        Self { k, n, data: vec![0.0; Self::len(k, n)] }
+    }
+
+    /// Sets row `p` of the matrix.
+    pub(super) fn set_row(&mut self, p: usize, row: impl Iterator<Item = f32>) {
+        let k = self.k;
+        for (j, x) in row.take(self.n).enumerate() {
+            self.data[(j / NR * k + p) * NR + j % NR] = x;
+        }
+    }
+
     /// [`PackedB::pack`] into the memory already held.
     pub(crate) fn repack(&mut self, k: usize, n: usize, b: &[f32]) {
         debug_assert_eq!(b.len(), k * n);
@@ -69,7 +82,7 @@ impl PackedB {
     /// Sizes the panels; the unused columns of the last one are zeroed.
     fn reset(&mut self, k: usize, n: usize) {
         (self.k, self.n) = (k, n);
-        self.data.resize(n.div_ceil(NR) * k * NR, 0.0);
+        self.data.resize(Self::len(k, n), 0.0);
         if !n.is_multiple_of(NR) {
             let last = self.data.len() - k * NR;
             self.data[last..].fill(0.0);
@@ -82,6 +95,11 @@ impl PackedB {
         &self.data.as_chunks::<NR>().0[p * self.k..][..self.k]
     }
 
+    /// Floats that panels of `k×n` take.
+    pub(crate) fn len(k: usize, n: usize) -> usize {
+        n.next_multiple_of(NR) * k
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.data.capacity() * size_of::<f32>()
@@ -89,7 +107,7 @@ impl PackedB {
 
     /// Panels in borrowed memory; [`PackedB::release`] gives it back.
     pub(super) fn borrow(scratch: &mut Scratch, k: usize, n: usize) -> Self {
-        Self { k, n, data: scratch.take(n.div_ceil(NR) * k * NR) }
+        Self { k, n, data: scratch.take(Self::len(k, n)) }
     }
 
     pub(super) fn release(self, scratch: &mut Scratch) {

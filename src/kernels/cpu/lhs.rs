@@ -1,25 +1,16 @@
-//! Left operands of the tiled product. None is copied whole: rows are runs inside an NHWC tensor ([`Plain`], [`Rows`]),
-//! or columns are ([`Columns`], the transposed operand of weight gradients).
+//! Left operands of the tiled product. None is copied whole: rows are runs inside an NHWC tensor ([`Plain`]),
+//! gathered from several ([`Patches`]), or columns are ([`Columns`], the transposed operand of weight gradients).
 
-use core::array::from_fn;
+#![expect(
+    clippy::needless_range_loop,
+    reason = "ranges of constants are unrolled, iterators over arrays not always, and then sums leave their registers"
+)]
 
-use super::simd::F32x4;
+use core::ops::Range;
+
+use super::conv2d::ConvShape;
+use super::simd::{F32x4, LANES, unrolled};
 use super::tile::{MAX_MR, NR};
-
-/// Offsets of the rows of A: row `i` starts at `base + i / width · line_step + i % width · step`.
-#[derive(Clone, Copy)]
-pub(super) struct Grid {
-    pub(super) base: usize,
-    pub(super) width: usize,
-    pub(super) line_step: usize,
-    pub(super) step: usize,
-}
-
-impl Grid {
-    fn at(&self, i: usize) -> usize {
-        self.base + i / self.width * self.line_step + i % self.width * self.step
-    }
-}
 
 /// `outer × inner` places, a step apart in each direction.
 #[derive(Clone, Copy)]
@@ -54,16 +45,26 @@ pub(super) trait Lhs {
     ) -> Acc<MR, NP>;
 }
 
-/// One step over k.
+/// One step over k: element `a(r)` of row `r`, row `b(q)` of panel `q`.
 #[inline(always)]
-fn step<const MR: usize, const NP: usize>(acc: &mut Acc<MR, NP>, a: [f32; MR], b: [&[f32; NR]; NP]) {
-    let b = b.map(F32x4::load_pair);
+fn step<'a, const MR: usize, const NP: usize>(
+    acc: &mut Acc<MR, NP>,
+    a: impl Fn(usize) -> f32,
+    b: impl Fn(usize) -> &'a [f32; NR],
+) {
+    let b: [[F32x4; 2]; NP] = unrolled([F32x4::ZERO; 2], |q| F32x4::load_pair(b(q)));
     for r in 0..MR {
-        let a = F32x4::splat(a[r]);
+        let a = F32x4::splat(a(r));
         for q in 0..NP {
             acc[r][q] = [a.mul_add(b[q][0], acc[r][q][0]), a.mul_add(b[q][1], acc[r][q][1])];
         }
     }
+}
+
+/// The first `len` elements of each slice.
+#[inline(always)]
+fn heads<'a, T, const N: usize>(x: &[&'a [T]; N], len: usize) -> [&'a [T]; N] {
+    unrolled(&[] as &[T], |i| &x[i][..len])
 }
 
 /// A whose rows are `len` consecutive floats each, `step` apart from `base` on.
@@ -85,7 +86,7 @@ impl Lhs for Plain<'_> {
         Self: 'a;
 
     fn rows<const MR: usize>(&mut self, row: usize) -> [&[f32]; MR] {
-        from_fn(|r| &self.x[self.base + (row + r) * self.step..][..self.len])
+        unrolled(&[], |r| &self.x[self.base + (row + r) * self.step..][..self.len])
     }
 
     #[inline(always)]
@@ -95,56 +96,121 @@ impl Lhs for Plain<'_> {
         mut acc: Acc<MR, NP>,
     ) -> Acc<MR, NP> {
         let len = rows[0].len();
-        let (a, b): ([_; MR], [_; NP]) = (rows.map(|a| &a[..len]), b.map(|b| &b[..len]));
+        let (a, b) = (heads(rows, len), heads(&b, len));
         for p in 0..len {
-            step(&mut acc, from_fn(|r| a[r][p]), from_fn(|q| &b[q][p]));
+            step(&mut acc, |r| a[r][p], |q| &b[q][p]);
         }
         acc
     }
 }
 
-/// A whose rows are runs of `len` consecutive floats at the places of `walk`.
-pub(super) struct Rows<'a> {
+/// A whose rows are what lies under the outputs of a convolution: rows `lines` of its taps, and of each run in them the `len`
+/// floats from `first` on.
+///
+/// `MR` of them are gathered in `buffer`, with the zeros of the border, once for all panels.
+pub(super) struct Patches<'a> {
+    pub(super) s: &'a ConvShape,
     pub(super) x: &'a [f32],
-    pub(super) grid: Grid,
-    pub(super) walk: Walk,
+    /// The output that row 0 belongs to, counted through all images.
+    pub(super) row: usize,
+    pub(super) lines: Range<usize>,
+    /// Runs in a row of taps.
+    pub(super) runs: usize,
+    pub(super) first: usize,
     pub(super) len: usize,
+    /// Room for [`MAX_MR`] rows.
+    pub(super) buffer: &'a mut [f32],
 }
 
-impl Lhs for Rows<'_> {
+/// Gathers what lies under output (oy, ox) of image `x`.
+#[inline(always)]
+fn gather(a: &Patches<'_>, x: &[f32], (oy, ox): (usize, usize), row: &mut [f32]) {
+    let (s, len) = (a.s, a.len);
+    let (top, left, pitch) = (s.padding[0], s.padding[1] * s.c, s.w * s.c);
+    let (step_y, step_x) = (s.dilation[0], s.dilation[1] * s.c);
+    let (y, first) = (oy * s.stride[0] + a.lines.start * step_y, ox * s.stride[1] * s.c + a.first);
+    let last = first + (a.runs - 1) * step_x + len;
+    let inside = y >= top && y + (a.lines.len() - 1) * step_y < top + s.h && first >= left && last <= left + pitch;
+    if inside {
+        let x = &x[(y - top) * pitch + first - left..];
+        let mut to = 0;
+        for ky in 0..a.lines.len() {
+            for kx in 0..a.runs {
+                copy(&x[ky * step_y * pitch + kx * step_x..][..len], &mut row[to..][..len]);
+                to += len;
+            }
+        }
+        return;
+    }
+    let mut runs = row.chunks_exact_mut(len);
+    for ky in a.lines.clone() {
+        let line = s.input_row(oy, ky).map(|iy| &x[iy * pitch..][..pitch]).unwrap_or_default();
+        for (kx, run) in (0..a.runs).zip(&mut runs) {
+            let first = first + kx * step_x;
+            let skipped = left.saturating_sub(first).min(len);
+            let start = (first + skipped).saturating_sub(left).min(line.len());
+            let count = (len - skipped).min(line.len() - start);
+            run.fill(0.0);
+            copy(&line[start..][..count], &mut run[skipped..][..count]);
+        }
+    }
+}
+
+/// Copies a short slice: a call of the memory's own copy takes longer than most runs do.
+#[inline(always)]
+fn copy(x: &[f32], y: &mut [f32]) {
+    let len = x.len().min(y.len());
+    let (x, y) = (x.as_ptr(), y.as_mut_ptr());
+    let mut i = 0;
+    // Safety: below, `i + LANES` and `i` are at most the length of both.
+    while i + LANES <= len {
+        unsafe { F32x4::load(&*x.add(i).cast()).store(&mut *y.add(i).cast()) };
+        i += LANES;
+    }
+    while i < len {
+        unsafe { *y.add(i) = *x.add(i) };
+        i += 1;
+    }
+}
+
+impl Lhs for Patches<'_> {
     fn depth(&self) -> usize {
-        self.walk.outer * self.walk.inner * self.len
+        self.lines.len() * self.runs * self.len
     }
 
     type Rows<'a, const MR: usize>
-        = (&'a Self, [usize; MR])
+        = [&'a [f32]; MR]
     where
         Self: 'a;
 
-    fn rows<const MR: usize>(&mut self, row: usize) -> (&Self, [usize; MR]) {
-        (self, from_fn(|r| self.grid.at(row + r)))
+    fn rows<const MR: usize>(&mut self, row: usize) -> [&[f32]; MR] {
+        let (s, depth) = (self.s, self.depth());
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let row = self.row + row;
+        let (mut image, pixel) = (row / (s.oh * s.ow), row % (s.oh * s.ow));
+        let (mut oy, mut ox) = (pixel / s.ow, pixel % s.ow);
+        for r in 0..MR {
+            let x = &self.x[image * s.x_len()..][..s.x_len()];
+            gather(self, x, (oy, ox), &mut buffer[r * depth..][..depth]);
+            ox += 1;
+            if ox == s.ow {
+                (ox, oy) = (0, oy + 1);
+            }
+            if oy == s.oh {
+                (oy, image) = (0, image + 1);
+            }
+        }
+        core::mem::swap(&mut self.buffer, &mut buffer);
+        unrolled(&[] as &[f32], |r| &self.buffer[r * depth..][..depth])
     }
 
     #[inline(always)]
     fn accumulate<const MR: usize, const NP: usize>(
-        &(rows, at): &(&Self, [usize; MR]),
+        rows: &[&[f32]; MR],
         b: [&[[f32; NR]]; NP],
-        mut acc: Acc<MR, NP>,
+        acc: Acc<MR, NP>,
     ) -> Acc<MR, NP> {
-        let (walk, len) = (rows.walk, rows.len);
-        let mut k = 0;
-        for outer in 0..walk.outer {
-            for inner in 0..walk.inner {
-                let skip = outer * walk.outer_step + inner * walk.inner_step;
-                let a: [&[f32]; MR] = from_fn(|r| &rows.x[at[r] + skip..][..len]);
-                let b: [&[[f32; NR]]; NP] = from_fn(|q| &b[q][k..][..len]);
-                for p in 0..len {
-                    step(&mut acc, from_fn(|r| a[r][p]), from_fn(|q| &b[q][p]));
-                }
-                k += len;
-            }
-        }
-        acc
+        Plain::accumulate(rows, b, acc)
     }
 }
 
@@ -197,9 +263,9 @@ impl Lhs for Columns<'_> {
         mut acc: Acc<MR, NP>,
     ) -> Acc<MR, NP> {
         let len = rows.len();
-        let b = b.map(|b| &b[..len]);
+        let b = heads(&b, len);
         for (p, a) in rows.iter().enumerate() {
-            step(&mut acc, *a, from_fn(|q| &b[q][p]));
+            step(&mut acc, |r| a[r], |q| &b[q][p]);
         }
         acc
     }

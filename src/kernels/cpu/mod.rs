@@ -11,6 +11,7 @@ mod depthwise;
 mod depthwise_grad;
 mod elementwise;
 mod gemm;
+mod gemv;
 mod lhs;
 mod math;
 mod normalize;
@@ -23,6 +24,7 @@ mod simd;
 mod testing;
 mod tile;
 mod update;
+mod winograd;
 
 pub(crate) use conv2d::{ConvShape, PackedConv, conv2d};
 pub(crate) use conv2d_grad::{conv2d_dw, conv2d_dx};
@@ -32,6 +34,7 @@ pub(crate) use elementwise::{
     add, channel_scale_shift, clamp, clamp_dx, clamped, less, maximum, mul, not_less, sigmoid,
 };
 pub(crate) use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
+pub(crate) use gemv::{GEMV_ROWS, gemv};
 pub(crate) use normalize::{l2_normalize, l2_normalize_dx, layer_norm, layer_norm_dx};
 pub(crate) use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
 pub(crate) use reduce::{softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, sum_rows};

@@ -3,12 +3,16 @@
 //! Every output element is one chain of `acc + a·b` over k in ascending order,
 //! whatever the tile, so tiling cannot change a result.
 
-use core::array::from_fn;
+#![expect(
+    clippy::needless_range_loop,
+    reason = "ranges of constants are unrolled, iterators over arrays not always, and then sums leave their registers"
+)]
+
 use core::ops::Range;
 
 use super::gemm::{Epilogue, PackedB};
 use super::lhs::{Acc, Lhs};
-use super::simd::F32x4;
+use super::simd::{F32x4, unrolled};
 
 /// Columns in a panel of B.
 pub(super) const NR: usize = 8;
@@ -108,7 +112,7 @@ fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
         residual: block.e.residual.map(|residual| &residual[first..]),
         clamp: block.e.clamp,
     };
-    let b = from_fn(|q| &block.b.panel(panel + q)[ks.clone()]);
+    let b = unrolled(&[] as &[_], |q| &block.b.panel(panel + q)[ks.start..ks.end]);
     tile::<L, MR, NP>(rows, b, cell, &mut out.y[first..]);
 }
 
@@ -168,22 +172,26 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
     y: &mut [f32],
 ) {
     let mut acc: Acc<MR, NP> = match cell.bias {
-        Some(bias) if !cell.resume => [panels(bias).map(F32x4::load_pair); MR],
-        _ => [[[F32x4::splat(0.0); 2]; NP]; MR],
+        Some(bias) if !cell.resume => [panels(bias); MR],
+        _ => [[[F32x4::ZERO; 2]; NP]; MR],
     };
     if let Some(x) = if cell.resume { Some(&*y) } else { cell.residual } {
-        for (r, acc) in acc.iter_mut().enumerate() {
-            let x: [&[f32; NR]; NP] = panels(&x[r * cell.ld..]);
+        for r in 0..MR {
+            let x: [[F32x4; 2]; NP] = panels(&x[r * cell.ld..]);
             for q in 0..NP {
-                let [lo, hi] = F32x4::load_pair(x[q]);
-                acc[q] = [acc[q][0].add(lo), acc[q][1].add(hi)];
+                acc[r][q] = [acc[r][q][0].add(x[q][0]), acc[r][q][1].add(x[q][1])];
             }
         }
     }
     let mut acc = L::accumulate(rows, b, acc);
     if let Some((lo, hi)) = cell.clamp {
         let (lo, hi) = (F32x4::splat(lo), F32x4::splat(hi));
-        acc = acc.map(|row| row.map(|pair| pair.map(|x| x.at_least(lo).at_most(hi))));
+        // By index: an iterator over all pairs stays a loop, for which all sums go through memory.
+        for r in 0..MR {
+            for q in 0..NP {
+                acc[r][q] = [acc[r][q][0].at_least(lo).at_most(hi), acc[r][q][1].at_least(lo).at_most(hi)];
+            }
+        }
     }
     for (r, acc) in acc.iter().enumerate() {
         let y = y[r * cell.ld..][..NP * NR].as_chunks_mut::<NR>().0;
@@ -195,7 +203,7 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
 
 /// The first `NP` panels of a row.
 #[inline(always)]
-fn panels<const NP: usize>(x: &[f32]) -> [&[f32; NR]; NP] {
+fn panels<const NP: usize>(x: &[f32]) -> [[F32x4; 2]; NP] {
     let x = x[..NP * NR].as_chunks::<NR>().0;
-    from_fn(|q| &x[q])
+    unrolled([F32x4::ZERO; 2], |q| F32x4::load_pair(&x[q]))
 }
