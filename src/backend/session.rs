@@ -41,11 +41,8 @@ impl Session {
     /// # Errors
     /// `shape` where the graph does not allow the batch, `over-budget`; on a GPU those of [`Backend::new`].
     pub fn on(device: &Device, graph: &Graph, batch: usize, budget: Option<u64>) -> Result<Self> {
-        let batched = graph.for_inference().with_batch(batch)?;
-        let outputs = batched.outputs().iter().map(|o| batched.get(*o)).map(|v| (v.name.clone(), v.ty.shape.clone()));
-        let outputs: Vec<_> = outputs.collect();
-        let lowered = rewrite::fuse(&rewrite::lower(&batched)?)?;
-        let backend = Backend::new(Plan::new(&lowered, budget)?, device)?;
+        let (plan, outputs) = compile(graph, batch, budget)?;
+        let backend = Backend::new(plan, device)?;
         let request = backend.request(&outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())?;
         Ok(Self { backend, outputs, request, read: None })
     }
@@ -121,8 +118,17 @@ impl Session {
         self.outputs.iter().enumerate().map(tensor).collect()
     }
 
-    /// Bytes of the plan's slots and constants.
+    /// See [`Plan::peak_bytes`].
     pub fn peak_bytes(&self) -> u64 {
         self.backend.plan().peak_bytes
     }
+}
+
+/// The plan, and names and shapes of the outputs. The graphs on the way hold folded weights; they end here, before packing.
+fn compile(graph: &Graph, batch: usize, budget: Option<u64>) -> Result<(Plan, Vec<(String, Shape)>)> {
+    let batched = graph.for_inference().with_batch(batch)?;
+    let outputs = batched.outputs().iter().map(|o| batched.get(*o)).map(|v| (v.name.clone(), v.ty.shape.clone()));
+    let outputs = outputs.collect();
+    let lowered = rewrite::fuse(&rewrite::lower(&batched)?)?;
+    Ok((Plan::new(&lowered, budget)?, outputs))
 }

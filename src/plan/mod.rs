@@ -55,7 +55,9 @@ pub struct Plan {
     pub constants: Vec<Arc<Tensor>>,
     /// First values of slots that outlive a run: trainable parameters.
     pub initial: Vec<(usize, Arc<Tensor>)>,
-    /// Bytes of slots and constants.
+    /// For each constant, whether weights prepared from it take its place: no step reads its elements and no output is it.
+    pub replaced: Vec<bool>,
+    /// Bytes of slots, prepared weights and the constants that are kept.
     pub peak_bytes: u64,
     named: HashMap<String, Read>,
 }
@@ -72,6 +74,7 @@ impl Plan {
             slots: assignment.slots,
             constants: Vec::new(),
             initial: Vec::new(),
+            replaced: Vec::new(),
             peak_bytes: 0,
             named: HashMap::new(),
         };
@@ -90,7 +93,8 @@ impl Plan {
             let read = read(graph, id, &locations)?;
             plan.named.insert(graph.get(id).name.clone(), read);
         }
-        plan.account(budget)?;
+        let prepared = plan.prepare();
+        plan.account(prepared, budget)?;
         Ok(plan)
     }
 
@@ -113,10 +117,35 @@ impl Plan {
         }
     }
 
-    fn account(&mut self, budget: Option<u64>) -> Result<()> {
+    /// Finds the constants that prepared weights replace; gives the bytes these take.
+    fn prepare(&mut self) -> u64 {
+        let mut replaced = vec![true; self.constants.len()];
+        let mut floats = 0;
+        for step in &self.steps {
+            let types = step.types();
+            let prepared = step.op.prepared_len(&types.iter().collect::<Vec<_>>());
+            for (index, read) in step.reads.iter().enumerate() {
+                match (read.at, prepared) {
+                    (Location::Constant(_), Some(len)) if index == 1 => floats += len as u64,
+                    (Location::Constant(c), _) if step.reads_elements(index) => replaced[c] = false,
+                    _ => {}
+                }
+            }
+        }
+        for read in self.named.values() {
+            if let Location::Constant(c) = read.at {
+                replaced[c] = false;
+            }
+        }
+        self.replaced = replaced;
+        floats * 4
+    }
+
+    fn account(&mut self, prepared: u64, budget: Option<u64>) -> Result<()> {
         let slots: u64 = self.slots.iter().map(|&len| len as u64 * 4).sum();
-        let constants: u64 = self.constants.iter().map(|t| t.bytes() as u64).sum();
-        self.peak_bytes = slots + constants;
+        let kept = self.constants.iter().zip(&self.replaced).filter(|(_, replaced)| !**replaced);
+        let constants: u64 = kept.map(|(t, _)| t.bytes() as u64).sum();
+        self.peak_bytes = slots + constants + prepared;
         match budget {
             Some(budget) if self.peak_bytes > budget => Err(Error::OverBudget { needed: self.peak_bytes, budget }),
             _ => Ok(()),

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernels::cpu::Scratch;
 use crate::ops::{CpuContext, Prepared, View};
 use crate::plan::{Location, Plan, Step};
+use crate::tensor::Tensor;
 
 /// A plan with its arena and prepared weights.
 #[derive(Debug)]
@@ -25,10 +26,20 @@ struct Weights {
 }
 
 impl CpuBackend {
-    /// Allocates the arena and packs all weights that no run changes.
-    pub fn new(plan: Plan) -> Result<Self> {
+    /// Allocates the arena and packs all weights that no run changes; what they were packed from is let go.
+    pub fn new(mut plan: Plan) -> Result<Self> {
         let slots = arena(&plan)?;
-        let prepared = plan.steps.iter().map(|step| prepare(&plan, step)).collect();
+        let last = last_readers(&plan);
+        let nothing = Arc::new(Tensor::zeros([0]));
+        let mut prepared = Vec::with_capacity(plan.steps.len());
+        for (index, step) in plan.steps.iter().enumerate() {
+            prepared.push(prepare(&plan.constants, step));
+            for (constant, last) in plan.constants.iter_mut().zip(&last) {
+                if *last == Some(index) {
+                    *constant = Arc::clone(&nothing);
+                }
+            }
+        }
         Ok(Self { plan: Arc::new(plan), slots, prepared, scratch: Scratch::default() })
     }
 
@@ -57,6 +68,13 @@ impl CpuBackend {
     /// See [`super::Backend::run`].
     pub fn run(&mut self) {
         (0..self.plan.steps.len()).for_each(|index| self.execute(index));
+    }
+
+    /// Runs one step of the plan, which benches time; an index beyond the last does nothing.
+    pub fn run_step(&mut self, index: usize) {
+        if index < self.plan.steps.len() {
+            self.execute(index);
+        }
     }
 
     /// See [`super::Backend::profile`].
@@ -130,13 +148,26 @@ fn arena(plan: &Plan) -> Result<Vec<Vec<f32>>> {
     Ok(slots)
 }
 
-fn prepare(plan: &Plan, step: &Step) -> Weights {
+/// The last step that packs each constant which is not read again; `None` for those that are kept.
+fn last_readers(plan: &Plan) -> Vec<Option<usize>> {
+    let mut last = vec![None; plan.constants.len()];
+    for (index, step) in plan.steps.iter().enumerate() {
+        for read in &step.reads {
+            if let Location::Constant(c) = read.at {
+                last[c] = plan.replaced[c].then_some(index);
+            }
+        }
+    }
+    last
+}
+
+fn prepare(constants: &[Arc<Tensor>], step: &Step) -> Weights {
     let types = step.types();
     let values: Vec<Option<&[f32]>> = step
         .reads
         .iter()
         .map(|r| match r.at {
-            Location::Constant(c) => plan.constants[c].as_f32(),
+            Location::Constant(c) => constants[c].as_f32(),
             Location::Slot(_) => None,
         })
         .collect();
@@ -176,5 +207,38 @@ fn update(plan: &Plan, slots: &mut [Vec<f32>], step: &Step) {
     step.op.update_cpu(&mut state, &views(plan, slots, step, updated.len()));
     for (slot, data) in taken {
         slots[slot] = data;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::ops::Dense;
+    use crate::tensor::TensorType;
+
+    #[test]
+    fn what_weights_were_packed_from_is_let_go_unless_something_reads_it() -> Result<()> {
+        let mut g = Graph::new();
+        let x = g.input("x", TensorType::f32([4, 16]), true)?;
+        let packed = g.constant("packed", Tensor::f32([16, 16], vec![0.5; 256])?)?;
+        let output = g.constant("output", Tensor::f32([16, 16], vec![0.25; 256])?)?;
+        let dense = Dense { bias: false, clamp: None };
+        let y = g.add("y", dense.clone(), &[x, packed])?;
+        let z = g.add("z", dense, &[y, output])?;
+        g.set_outputs(vec![z, output]);
+        let weak: Vec<_> = [packed, output].map(|id| g.get(id).value.as_ref().map(Arc::downgrade)).into();
+        let plan = Plan::new(&g, None)?;
+        drop(g);
+        // Three values of 4×16, both matrices in panels, and the one that is an output.
+        assert_eq!(plan.peak_bytes, 4 * (3 * 64 + 2 * 256 + 256));
+        let mut backend = CpuBackend::new(plan)?;
+        let alive: Vec<bool> = weak.iter().map(|w| w.as_ref().is_some_and(|w| w.upgrade().is_some())).collect();
+        assert_eq!(alive, [false, true]);
+        backend.write("x", &[1.0; 64])?;
+        backend.run();
+        assert_eq!(backend.read("z")?, [32.0; 64]);
+        assert_eq!(backend.read("output")?, [0.25; 256]);
+        Ok(())
     }
 }
