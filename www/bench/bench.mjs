@@ -2,7 +2,7 @@
 //
 //   node bench.mjs cpu|webgpu|scale [--browser chromium|firefox] [--rows NAME,NAME] [--seconds N] [--count IMAGES] [--only OPPONENT,OPPONENT]
 import { mkdir, writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createEngine } from '../dist/node.js';
@@ -25,7 +25,7 @@ const SUITES = {
     photos: { row: 'photos', rounds: 3, seconds: 60, warmUp: 1 },
     head: { row: 'head', threads: 1 },
     'head-threads': { row: 'head', threads: cpus().length },
-    blocks: { row: 'blocks', rounds: 20, warmUp: 3 },
+    blocks: { row: 'blocks', rounds: 20, warmUp: 1 },
     cold: { row: 'cold' },
   },
   webgpu: {
@@ -120,9 +120,11 @@ for (const name of names) {
   console.log(`\n${name}`);
   try {
     const made = query.row === 'cold' ? await cold() : await open('index.html', { ...query, ...given });
+    // What else runs here: above one a core, minima and ratios of one row are all that can be compared.
+    const load = loadavg()[0];
     for (const row of [made].flat()) {
-      rows.push({ name, ...row });
-      console.log(`\n${rowText(row)}`);
+      rows.push({ name, load, ...row });
+      console.log(`\n${rowText(row)}\nload of the machine: ${load.toFixed(1)} on ${cpus().length} cores`);
     }
   } catch (error) {
     failed = true;

@@ -20,7 +20,7 @@ async function run(): Promise<unknown> {
     case 'forward': return forwardRow(query.get('net') ?? '', budget);
     case 'photos': return photosRow(number('count', 256), cores, budget);
     case 'head': return trainingRow({ net: 'head', batch: 32, threads: number('threads', 1), opponents: only ?? ['wasm', 'jax'], ours: true }, budget);
-    case 'blocks': return trainingRow({ net: 'blocks', batch: 16, threads: cores, opponents: only ?? ['wasm', 'cpu', 'webgl', 'jax'], ours: true }, budget);
+    case 'blocks': return trainingRow({ net: 'blocks', batch: 16, threads: cores, opponents: only ?? ['wasm', 'jax', 'webgl', 'cpu'], ours: true }, budget);
     case 'webgpu-forward': return gpuForwardRow(budget);
     case 'webgpu-head': return trainingRow({ net: 'head', batch: 32, threads: 1, opponents: only ?? ['webgpu', 'jax-webgpu'], ours: false }, budget);
     case 'webgpu-blocks': return trainingRow({ net: 'blocks', batch: 16, threads: 1, opponents: only ?? ['webgpu', 'jax-webgpu'], ours: false }, budget);

@@ -30,14 +30,19 @@ export class RegraftForward {
     return this.model.run({ [this.input]: x }, undefined)[this.output]?.data as Float32Array;
   }
 
-  /** Steps with the median of their times. */
   profile(x: Tensor, rounds: number): StepTime[] {
     return medians(rounds, () => this.model.profile({ [this.input]: x }, () => performance.now()));
   }
 }
 
-export function medians(rounds: number, run: () => StepTime[]): StepTime[] {
-  const all = Array.from({ length: rounds }, run);
+/** Milliseconds that timing step by step takes, three rounds at least. */
+const PROFILE_TIME = 5000;
+
+/** Steps with the median of their times. */
+function medians(rounds: number, run: () => StepTime[]): StepTime[] {
+  const all: StepTime[][] = [];
+  const begin = performance.now();
+  while (all.length < rounds && (all.length < 3 || performance.now() - begin < PROFILE_TIME)) all.push(run());
   return (all[0] ?? []).map((step, at) => {
     const times = all.map((steps) => steps[at]?.time ?? NaN).sort((a, b) => a - b);
     return { ...step, time: times[Math.floor(times.length / 2)] ?? NaN };
