@@ -18,7 +18,7 @@ const BATCHES = 8;
 const COMPARED = 5;
 /** Milliseconds of a first step, and of one that is none, after which an opponent is left out of the rounds. */
 const LONGEST_FIRST = 150_000;
-const LONGEST_STEP = 30_000;
+const LONGEST_STEP = 60_000;
 const LEARNING_RATE = 1e-4;
 
 interface Trainee { name: string; version: string; threads: number; step(batch: number): number | Promise<number>; epoch?(): void }
