@@ -34,7 +34,7 @@ export async function forwardRow(net: string, budget: Budget): Promise<Row> {
       const result = Float32Array.from(await run());
       const first = performance.now() - begin;
       reference ??= result;
-      contestants.push({ ...rest, name, first, units: 1, difference: largestDifference(result, reference), turn: () => void0(run()) });
+      contestants.push({ ...rest, name, first, units: 1, difference: largestDifference(result, reference), turn: () => nothing(run()) });
     } catch (error) {
       absent.push({ name, reason: String(error) });
     }
@@ -67,6 +67,7 @@ export async function forwardRow(net: string, budget: Budget): Promise<Row> {
     return { version: versions.ort, threads: 1, run: () => runSession(ort, session, nchw, [1, c, h, w]) };
   });
 
+  await measurePeak();
   const timings = await interleave(contestants, budget);
   say(`${net}: step by step`);
   const profile = ours?.profile(x, PROFILE_ROUNDS);
@@ -77,6 +78,6 @@ async function bytesOf(url: string): Promise<Uint8Array> {
   return new Uint8Array(await (await fetch(url)).arrayBuffer());
 }
 
-function void0(value: unknown): void | Promise<void> {
+function nothing(value: unknown): void | Promise<void> {
   if (value instanceof Promise) return value.then(() => undefined);
 }

@@ -1,5 +1,5 @@
 // Our engine: the wasm module on this thread for what one thread does, the package for the rest.
-import type { SimdBuild, Tensor } from 'regraft';
+import { createEngine, type SimdBuild, type Tensor } from 'regraft';
 import type { StepTime, WasmFeatures, WasmModel, WasmModule, WasmTrainer } from '../../src/wasm-module.js';
 
 export type { StepTime };
@@ -49,6 +49,22 @@ function medians(rounds: number, run: () => StepTime[]): StepTime[] {
   });
 }
 
+export interface Rows { count: number; batchSize: number; learningRate: number; labels: readonly string[] }
+
+/** Training through the package, as a user starts it: in its worker, on all the cores it takes. Gives milliseconds of a step. */
+export async function openPackage(model: Uint8Array, rows: Uint8Array, { batchSize, learningRate }: Rows): Promise<{ threads: number; fit(epochs: number): Promise<readonly number[]> }> {
+  const engine = await createEngine();
+  const helper = (await engine.load(model)).transferLearningHelper();
+  const features = await engine.loadFeatures(rows);
+  return {
+    threads: engine.device.threads,
+    fit: async (epochs) => {
+      const { iterations } = await helper.fitFeaturized(features, { epochs, batchSize, shuffle: false, updater: { type: 'adam', learningRate } });
+      return iterations.map(({ loss }) => loss);
+    },
+  };
+}
+
 /** Training of a model's unfrozen part on rows of features. */
 export class RegraftTrainer {
   private readonly trainer: WasmTrainer;
@@ -56,7 +72,7 @@ export class RegraftTrainer {
 
   constructor(
     module: WasmModule, private readonly model: WasmModel, rows: Float32Array, targets: Float32Array,
-    { count, batchSize, learningRate, labels }: { count: number; batchSize: number; learningRate: number; labels: readonly string[] },
+    { count, batchSize, learningRate, labels }: Rows,
   ) {
     const shapes = model.info().vertices;
     const tensors = model.boundary(undefined).map((name) => {
@@ -71,6 +87,11 @@ export class RegraftTrainer {
     this.trainer = module.WasmTrainer.create(model, undefined, this.features, undefined, {
       epochs: 1_000_000, batchSize, shuffle: false, updater: { type: 'adam', learningRate },
     }, undefined);
+  }
+
+  /** The rows, as the package reads them. */
+  save(): Uint8Array {
+    return this.features.save();
   }
 
   /** Updates to the end of the epoch. */

@@ -4,7 +4,7 @@ import { interleave, largestDifference, noise, toNchw, type Budget, type Contest
 import { JaxTrainer, jaxArray, useJax } from './jax.js';
 import { measurePeak } from './peak.js';
 import { loadNet, product } from './program.js';
-import { RegraftTrainer, loadRegraft } from './regraft.js';
+import { RegraftTrainer, loadRegraft, openPackage } from './regraft.js';
 import { say, type Row } from './report.js';
 import { TfjsTrainer, tf, useTfjs, type Backend } from './tfjs.js';
 import { versions } from './versions.js';
@@ -14,6 +14,8 @@ export interface Training { net: 'head' | 'blocks'; batch: number; threads: numb
 
 /** Batches of an epoch; everyone goes through them in the same order. */
 const BATCHES = 8;
+/** Epochs of a turn through the package. */
+const PACKAGE_EPOCHS = 4;
 /** Updates whose losses are compared. */
 const COMPARED = 5;
 /** Milliseconds of a first step, and of one that is none, after which an opponent is left out of the rounds. */
@@ -71,6 +73,19 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
     }
   };
 
+  /** What a user calls; planning the step, and the way to the worker, are part of a turn. */
+  const joinPackage = async (): Promise<void> => {
+    say(`${net}: regraft package`);
+    const begin = performance.now();
+    const made = await openPackage(new Uint8Array(regraft), trainer!.save(), { count, batchSize: batch, learningRate: LEARNING_RATE, labels: [] });
+    const losses = await made.fit(1);
+    const first = performance.now() - begin;
+    contestants.push({
+      name: `regraft package, ${PACKAGE_EPOCHS} epochs`, version: versions.regraft, threads: made.threads, units: PACKAGE_EPOCHS * BATCHES, first,
+      difference: largestDifference(losses.slice(0, COMPARED), reference ?? []), turn: async () => void await made.fit(PACKAGE_EPOCHS),
+    });
+  };
+
   if (ours) {
     for (const build of ['relaxed-simd', 'simd128'] as const) {
       const module = await loadRegraft(build);
@@ -90,6 +105,7 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
       });
     }
   }
+  if (ours && threads > 1) await joinPackage();
   for (const opponent of opponents) {
     if (opponent === 'jax' || opponent === 'jax-webgpu') {
       const device = opponent === 'jax' ? 'wasm' : 'webgpu';
@@ -117,6 +133,7 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
     });
   }
 
+  if (ours) await measurePeak();
   const timings = await interleave(contestants, budget);
   const profile = trainer?.profile(15);
   return {
