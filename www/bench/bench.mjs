@@ -1,4 +1,4 @@
-// Runs rows of the bench in a browser and prints what they found.
+// Runs rows of the bench in a browser and prints what they found; --only names opponents of the training rows.
 //
 //   node bench.mjs cpu|webgpu|scale [--browser chromium|firefox] [--rows NAME,NAME] [--seconds N] [--count IMAGES] [--only OPPONENT,OPPONENT]
 import { mkdir, writeFile } from 'node:fs/promises';

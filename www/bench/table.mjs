@@ -25,7 +25,7 @@ export function rowText(row) {
     `${t.name} ${t.version}`, t.threads || '', number(t.min), number(t.median), `${number(t.q1)}–${number(t.q3)}`, t.rounds, number(t.first),
     t.difference === undefined ? '' : t.difference.toExponential(1),
   ]);
-  const parts = [`## ${row.title}`, table([head, ...lines])];
+  const parts = [`## ${row.title}`, ...lines.length > 0 ? [table([head, ...lines])] : []];
   for (const { name, peer, min, median } of ratios(row)) {
     parts.push(`${name}: ${min.toFixed(2)}× the best peer (${peer}) by min, ${median.toFixed(2)}× by median`);
   }
