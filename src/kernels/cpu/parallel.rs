@@ -127,7 +127,7 @@ mod tests {
     fn threads_are_used_where_there_are_several_and_it_is_worth_it() {
         assert_eq!(pieces(1, 100, PIECE).len(), 1);
         assert_eq!(pieces(2, 100, PIECE / 200).len(), 1);
-        assert_eq!(pieces(2, 100, PIECE / 50).len(), 2);
+        assert_eq!(pieces(2, 100, PIECE / 50 + 1).len(), 2);
         assert_eq!(pieces(2, 100, PIECE).len(), 2 * PIECES_PER_THREAD);
     }
 
