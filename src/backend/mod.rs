@@ -38,7 +38,7 @@ pub enum Backend {
     Cpu(CpuBackend),
     /// WebGPU.
     #[cfg(feature = "webgpu")]
-    Gpu(GpuBackend),
+    Gpu(Box<GpuBackend>),
 }
 
 impl Backend {
@@ -50,7 +50,7 @@ impl Backend {
         match device {
             Device::Cpu => CpuBackend::new(plan).map(Self::Cpu),
             #[cfg(feature = "webgpu")]
-            Device::Gpu(gpu) => GpuBackend::new(plan, gpu).map(Self::Gpu),
+            Device::Gpu(gpu) => GpuBackend::new(plan, gpu).map(|gpu| Self::Gpu(Box::new(gpu))),
         }
     }
 
