@@ -32,8 +32,8 @@ pub(super) fn encode_elementwise<O: Operator>(
     if x[0].shape == x[1].shape {
         return cx.map(&wgsl::binary(f), &regions, &[y.region], [0.0; 3]);
     }
-    let (kernel, dims) = wgsl::broadcast(f, x[0].shape, x[1].shape, y.shape).ok_or_else(|| cx.no_kernel::<O>())?;
-    cx.dispatch_each(&kernel, &regions, &[y.region], y.shape.len(), &dims)
+    let strided = wgsl::broadcast(f, x[0].shape, x[1].shape, y.shape).ok_or_else(|| cx.no_kernel::<O>())?;
+    cx.strided(&strided, &regions, y.region)
 }
 
 /// `d`, summed to the shape of `x` where `x` was broadcast.
@@ -75,7 +75,7 @@ impl Operator for Add {
 
 /// Pairs of shapes that are broadcast to each other in every way.
 #[cfg(any(test, feature = "conformance"))]
-pub(super) const ELEMENTWISE: [[&[usize]; 2]; 8] = [
+pub(super) const ELEMENTWISE: [[&[usize]; 2]; 10] = [
     [&[1], &[1]],
     [&[3, 5, 7], &[3, 5, 7]],
     [&[2, 3, 4, 19], &[19]],
@@ -84,4 +84,6 @@ pub(super) const ELEMENTWISE: [[&[usize]; 2]; 8] = [
     [&[13, 1], &[1, 11]],
     [&[2, 3, 5], &[2, 3, 1]],
     [&[4, 5], &[]],
+    [&[2, 3, 5, 8], &[8]],
+    [&[3, 1, 12], &[3, 5, 12]],
 ];

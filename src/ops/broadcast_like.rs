@@ -40,8 +40,8 @@ impl Operator for BroadcastLike {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let dims = wgsl::repeated(x[0].shape, y.shape);
-        let (kernel, words) = wgsl::gather(&dims, 0).ok_or_else(|| cx.no_kernel::<Self>())?;
-        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &words)
+        let strided = wgsl::gather(&dims, 0).ok_or_else(|| cx.no_kernel::<Self>())?;
+        cx.strided(&strided, &[x[0].region], y.region)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -63,13 +63,14 @@ impl Operator for BroadcastLike {
 
 /// Shapes and larger ones they are broadcast to.
 #[cfg(any(test, feature = "conformance"))]
-pub(super) const BROADCASTS: [(&[usize], &[usize]); 10] = [
+pub(super) const BROADCASTS: [(&[usize], &[usize]); 11] = [
     (&[1], &[1]),
     (&[], &[3, 5]),
     (&[7], &[2, 3, 5, 7]),
     (&[1, 7], &[13, 7]),
     (&[13, 1], &[13, 7]),
     (&[2, 1, 1, 19], &[2, 3, 5, 19]),
+    (&[2, 1, 1, 8], &[2, 3, 5, 8]),
     (&[3, 1, 5], &[2, 3, 4, 5]),
     (&[2, 1, 3, 1], &[2, 4, 3, 9]),
     (&[2, 3, 5], &[2, 3, 5]),

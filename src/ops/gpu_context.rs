@@ -3,7 +3,7 @@
 
 use super::Operator;
 use crate::error::{Error, Result};
-use crate::kernels::wgsl::{Binding, Dispatch, Kernel, Place, Region, WORKGROUP};
+use crate::kernels::wgsl::{Binding, Dispatch, Kernel, Place, Region, Strided, WORKGROUP};
 use crate::tensor::Shape;
 
 /// A value on the device, as an op sees it.
@@ -177,6 +177,11 @@ impl GpuContext {
     pub fn map(&mut self, kernel: &Kernel, x: &[Region], y: &[Region], numbers: [f32; 3]) -> Result<()> {
         let count = y.first().map_or(0, |y| y.len).div_ceil(4);
         self.dispatch_each(kernel, x, y, count, &numbers.map(f32::to_bits))
+    }
+
+    /// A loop that finds its inputs by strides.
+    pub(crate) fn strided(&mut self, strided: &Strided, x: &[Region], y: Region) -> Result<()> {
+        self.dispatch_each(&strided.kernel, x, &[y], strided.count, &strided.params)
     }
 
     /// A workgroup for each of `rows` rows of `along` elements: the frame `rows`, made by `wgsl::rows`. The first words of its

@@ -65,8 +65,8 @@ impl Operator for MatMul {
         // aᵀ·bᵀ is the transpose of b·a.
         let turned = cx.scratch(m * n);
         product(cx, &gemm(n, m), [b, a], turned)?;
-        let (kernel, words) = wgsl::gather(&[(m, 1), (n, m)], 0).ok_or_else(|| cx.no_kernel::<Self>())?;
-        cx.dispatch_each(&kernel, &[turned], &[y.region], m * n, &words)
+        let strided = wgsl::gather(&[(m, 1), (n, m)], 0).ok_or_else(|| cx.no_kernel::<Self>())?;
+        cx.strided(&strided, &[turned], y.region)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

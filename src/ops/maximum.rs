@@ -80,7 +80,8 @@ impl Operator for MaximumGrad {
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
-        let dims = wgsl::broadcast_dims(x[0].shape, x[1].shape, y.shape).ok_or_else(|| cx.no_kernel::<Self>())?;
+        let dims = wgsl::dim_words(&wgsl::broadcast_dims(x[0].shape, x[1].shape, y.shape));
+        let dims = dims.ok_or_else(|| cx.no_kernel::<Self>())?;
         let kernel = Kernel::new(include_str!("maximum_grad.wgsl")).with("FIRST", f64::from(u8::from(self.first)));
         let inputs = [x[0].region, x[1].region, x[2].region];
         cx.dispatch_each(&kernel, &inputs, &[y.region], y.shape.len(), &dims)

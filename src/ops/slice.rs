@@ -53,8 +53,8 @@ impl Operator for Slice {
         let stride = |d: usize| x[0].shape[d + 1..].iter().product::<usize>();
         let dims: Vec<_> = y.shape.iter().enumerate().map(|(d, &extent)| (extent, stride(d))).collect();
         let offset = self.start * stride(self.axis);
-        let (kernel, words) = wgsl::gather(&dims, offset).ok_or_else(|| cx.no_kernel::<Self>())?;
-        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &words)
+        let strided = wgsl::gather(&dims, offset).ok_or_else(|| cx.no_kernel::<Self>())?;
+        cx.strided(&strided, &[x[0].region], y.region)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -74,6 +74,7 @@ impl Operator for Slice {
             case(1, 0, 2, &[3, 5, 4, 2]),
             case(3, 2, 9, &[2, 3, 4, 11]),
             case(2, 3, 1, &[2, 3, 4]),
+            case(1, 1, 2, &[3, 4, 8]),
         ]
     }
 

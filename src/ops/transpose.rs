@@ -96,8 +96,8 @@ impl Operator for Transpose {
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let stride = |d: usize| x[0].shape[d + 1..].iter().product();
         let dims: Vec<_> = self.perm.iter().map(|&d| (x[0].shape[d], stride(d))).collect();
-        let (kernel, words) = wgsl::gather(&dims, 0).ok_or_else(|| cx.no_kernel::<Self>())?;
-        cx.dispatch_each(&kernel, &[x[0].region], &[y.region], y.shape.len(), &words)
+        let strided = wgsl::gather(&dims, 0).ok_or_else(|| cx.no_kernel::<Self>())?;
+        cx.strided(&strided, &[x[0].region], y.region)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -116,6 +116,7 @@ impl Operator for Transpose {
             case(&[0, 2, 1, 3], &[2, 3, 4, 5]),
             case(&[2, 1, 0], &[3, 4, 5]),
             case(&[0, 1, 2], &[3, 4, 5]),
+            case(&[1, 0, 2], &[3, 5, 8]),
         ]
     }
 

@@ -1,10 +1,11 @@
-// y = f(a, b), where a and b are broadcast to the dimensions of y. `f` is the op's.
+// y = f(a, b), where a and b are broadcast to the dimensions of y. `f` is the op's, and `apply`
+// applies it to T, an element or four.
 // A dimension is (extent, stride in a, stride in b), the last one first.
 struct Params { first: u32, width: u32, count: u32, rank: u32, dims: array<vec4<u32>, 6> }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<T>;
+@group(0) @binding(1) var<storage, read> b: array<T>;
+@group(0) @binding(2) var<storage, read_write> y: array<T>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 override WG: u32;
@@ -22,5 +23,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         at += (rest % dim.x) * dim.yz;
         rest /= dim.x;
     }
-    y[i] = f(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x;
+    y[i] = apply(a[at.x], b[at.y]);
 }

@@ -28,19 +28,36 @@ pub(crate) fn rows(f: &str, along: usize) -> Kernel {
 /// Elements from which on a row gets as many invocations as every device allows.
 const LONG_ROW: usize = 4096;
 
+/// A loop over the elements of `y` that finds those of its inputs by strides.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Strided {
+    pub(crate) kernel: Kernel,
+    /// Invocations.
+    pub(crate) count: usize,
+    /// Words of `Params` after `count`.
+    pub(crate) params: Vec<u32>,
+}
+
 /// Dimensions that the strided shaders take.
 pub(crate) const RANK: usize = 6;
 
-/// `y = f(a, b)` with `a` and `b` broadcast to the shape of `y`, and the words of its `Params` after `count`. `None`: more than
-/// six dimensions that cannot be joined.
-pub(crate) fn broadcast(f: &str, a: &Shape, b: &Shape, y: &Shape) -> Option<(Kernel, Vec<u32>)> {
-    Some((Kernel::new([include_str!("broadcast.wgsl"), f].concat()), broadcast_dims(a, b, y)?))
+/// `y = f(a, b)` with `a` and `b` broadcast to the shape of `y`; `f` is that of [`binary`]. `None`: more than six dimensions that
+/// cannot be joined.
+pub(crate) fn broadcast(f: &str, a: &Shape, b: &Shape, y: &Shape) -> Option<Strided> {
+    let mut dims = broadcast_dims(a, b, y);
+    let width = widened(&mut dims, &[1, 2]);
+    let kind = match width {
+        1 => "alias T = f32;\nfn apply(a: T, b: T) -> T { return f(vec4<f32>(a), vec4<f32>(b)).x; }\n",
+        _ => "alias T = vec4<f32>;\nfn apply(a: T, b: T) -> T { return f(a, b); }\n",
+    };
+    let kernel = Kernel::new([kind, include_str!("broadcast.wgsl"), f].concat());
+    Some(Strided { kernel, count: y.len() / width, params: dim_words(&dims)? })
 }
 
-/// The words of [`broadcast`] alone.
-pub(crate) fn broadcast_dims(a: &Shape, b: &Shape, y: &Shape) -> Option<Vec<u32>> {
+/// Dimensions of a loop over `y` that reads `a` and `b` broadcast to it: (extent, stride in `a`, stride in `b`), joined.
+pub(crate) fn broadcast_dims(a: &Shape, b: &Shape, y: &Shape) -> Vec<[usize; 3]> {
     let (a, b) = (broadcast_strides(a, y), broadcast_strides(b, y));
-    dim_words(&joined((0..y.rank()).map(|d| [y[d], a[d], b[d]]).collect()))
+    joined((0..y.rank()).map(|d| [y[d], a[d], b[d]]).collect())
 }
 
 /// The dimensions of [`gather`] that repeat `x` up to the shape of `y`.
@@ -48,13 +65,30 @@ pub(crate) fn repeated(x: &Shape, y: &Shape) -> Vec<(usize, usize)> {
     y.iter().copied().zip(broadcast_strides(x, y)).collect()
 }
 
-/// `y[i…] = x[offset + Σ i·stride]`, from (extent, stride in `x`) of each dimension of `y`, and the words of its `Params` after
-/// `count`. `None`: more than six dimensions that cannot be joined.
-pub(crate) fn gather(dims: &[(usize, usize)], offset: usize) -> Option<(Kernel, Vec<u32>)> {
-    let dims = dims.iter().map(|&(extent, stride)| [extent, stride, 0]).collect();
-    let mut words = dim_words(&joined(dims))?;
-    words.push(offset as u32);
-    Some((Kernel::new(include_str!("gather.wgsl")), words))
+/// `y[i…] = x[offset + Σ i·stride]`, from (extent, stride in `x`) of each dimension of `y`. `None`: more than six dimensions that
+/// cannot be joined.
+pub(crate) fn gather(dims: &[(usize, usize)], offset: usize) -> Option<Strided> {
+    let len: usize = dims.iter().map(|d| d.0).product();
+    let mut dims = joined(dims.iter().map(|&(extent, stride)| [extent, stride, 0]).collect());
+    let width = if offset.is_multiple_of(4) { widened(&mut dims, &[1]) } else { 1 };
+    let kind = if width == 4 { "alias T = vec4<f32>;\n" } else { "alias T = f32;\n" };
+    let mut params = dim_words(&dims)?;
+    params.push((offset / width) as u32);
+    let kernel = Kernel::new([kind, include_str!("gather.wgsl")].concat());
+    Some(Strided { kernel, count: len / width, params })
+}
+
+/// Brings dimensions to vectors of four elements where the inputs, whose strides stand at these positions, can be read so. Gives
+/// the elements that are read at a time.
+fn widened(dims: &mut [[usize; 3]], inputs: &[usize]) -> usize {
+    let Some((last, outer)) = dims.split_last_mut() else { return 1 };
+    let fits = |&of: &usize| last[of] == 1 && outer.iter().all(|d| d[of].is_multiple_of(4));
+    if !last[0].is_multiple_of(4) || !inputs.iter().all(fits) {
+        return 1;
+    }
+    last[0] /= 4;
+    outer.iter_mut().for_each(|[_, a, b]| (*a, *b) = (*a / 4, *b / 4));
+    4
 }
 
 /// Stride of each dimension of `y` in `x`, 0 where `x` is repeated.

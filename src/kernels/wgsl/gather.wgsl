@@ -1,9 +1,9 @@
-// y is filled from x by strides: transposes, slices, broadcasts.
+// y is filled from x by strides: transposes, slices, broadcasts. T is an element, or four of them.
 // A dimension of y is (extent, stride in x), the last one first; `offset` is where x is first read.
 struct Params { first: u32, width: u32, count: u32, rank: u32, dims: array<vec4<u32>, 6>, offset: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
+@group(0) @binding(1) var<storage, read_write> y: array<T>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 override WG: u32;
