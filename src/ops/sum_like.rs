@@ -19,14 +19,14 @@ use crate::tensor::TensorType;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SumLike;
 
-/// Invocations that are worth a second dispatch to have.
-const FILLS: usize = 4096;
-/// Rows that an invocation sums up at least.
-const RUN: usize = 16;
+/// Rows that an invocation sums up at most, where more of them would help.
+const RUN: usize = 64;
+/// Most runs of rows that a second dispatch sums up.
+const RUNS: usize = 64;
 
-/// Sums the rows of a matrix that has the columns of `y`. Where few invocations would sum many rows, each sums a run of them first.
+/// Sums the rows of a matrix that has the columns of `y`; of very many rows, runs are summed first.
 fn encode_sum_rows(cx: &mut GpuContext, x: Region, y: Region, rows: usize) -> Result<()> {
-    let parts = (FILLS / y.len).min(rows / RUN).max(1);
+    let parts = (rows / (RUN * slices(y.len, rows).0)).clamp(1, RUNS);
     if parts == 1 {
         return encode_sum_runs(cx, x, y, y.len, rows, rows);
     }
@@ -35,6 +35,17 @@ fn encode_sum_rows(cx: &mut GpuContext, x: Region, y: Region, rows: usize) -> Re
     let sums = cx.scratch(parts * y.len);
     encode_sum_runs(cx, x, sums, y.len, rows, run)?;
     encode_sum_runs(cx, sums, y, y.len, parts, parts)
+}
+
+/// Invocations that share the rows of a run, and units of columns of a workgroup.
+fn slices(columns: usize, run: usize) -> (usize, usize) {
+    let units = if columns.is_multiple_of(4) { columns / 4 } else { columns };
+    match run {
+        // Enough columns, or too few rows to share.
+        0..16 => (1, 64),
+        16..128 => (64 / units.next_power_of_two().min(16), units.next_power_of_two().min(16)),
+        _ => (256 / units.next_power_of_two().min(16), units.next_power_of_two().min(16)),
+    }
 }
 
 /// Sums each column of a matrix over `run` of its rows at a time, each run into a row of `y`.
@@ -47,9 +58,13 @@ pub(super) fn encode_sum_runs(
     run: usize,
 ) -> Result<()> {
     let (kind, width) = if columns.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
-    let kernel = Kernel::new([kind, include_str!("sum_rows.wgsl")].concat());
-    let params = [columns / width, rows, run].map(|v| v as u32);
-    cx.dispatch_each(&kernel, &[x], &[y], y.len / width, &params)
+    let (slices, tile) = slices(columns, run);
+    let kernel = Kernel::new([kind, include_str!("sum_rows.wgsl")].concat())
+        .with("WG", (slices * tile) as f64)
+        .with("COLUMNS", tile as f64);
+    let (parts, tiles) = (y.len / columns, (columns / width).div_ceil(tile));
+    let params = [parts, tiles, columns / width, rows, run].map(|v| v as u32);
+    cx.dispatch(&kernel, &[x], &[y], &params, (parts * tiles) as u64, 0)
 }
 
 impl Operator for SumLike {

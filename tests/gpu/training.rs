@@ -2,16 +2,23 @@
 
 use regraft::Result;
 use regraft::backend::gpu::GpuOptions;
+#[cfg(not(target_arch = "wasm32"))]
+use regraft::backend::gpu::record;
 use regraft::backend::{Backend, Device};
 use regraft::graph::gradient::gradients;
 use regraft::graph::{Graph, VertexId, rewrite};
+#[cfg(not(target_arch = "wasm32"))]
+use regraft::ops::GpuLimits;
 use regraft::ops::{
     AdaDelta, AdaGrad, AdaMax, Adam, AmsGrad, MovingAverage, Nadam, Nesterovs, Op, RmsProp, Sgd, SoftmaxNll,
 };
 use regraft::plan::Plan;
 use regraft::tensor::TensorType;
+use regraft::transfer::{ClassifierOptions, Edit, Model};
+use regraft::zoo::{Architecture, Weights};
 
-use crate::session::{SIDE, drawn, network};
+use crate::SEED;
+use crate::session::{drawn, network};
 use crate::{gpu, gpu_test, worst_within};
 
 /// Images of a step.
@@ -43,12 +50,25 @@ fn updaters() -> Vec<(Op, Vec<f32>)> {
     ]
 }
 
-/// A training step with one updater, and the names of what it changes.
-fn step(updater: &Op, scalars: usize) -> Result<(Plan, Vec<String>)> {
-    let lowered = rewrite::lower(&network()?.with_batch(BATCH)?)?;
-    let (mut g, statistics) = rewrite::batch_statistics(&lowered)?;
-    let predictions = g.require("predictions")?;
-    let logits = g.get(predictions).inputs[0];
+/// A training step as a plan.
+struct Step {
+    plan: Plan,
+    /// What it reads in each run, and the elements of it.
+    image: (String, usize),
+    /// What it changes.
+    names: Vec<String>,
+}
+
+/// A step with one updater for all that is trainable; batch norms use the statistics of the batch, or their own.
+fn step(graph: &Graph, updater: &Op, scalars: usize, of_batch: bool) -> Result<Step> {
+    let mut g = rewrite::lower(&graph.with_batch(BATCH)?)?;
+    let mut statistics = Vec::new();
+    if of_batch {
+        (g, statistics) = rewrite::batch_statistics(&g)?;
+    }
+    let image = g.get(g.inputs()[0]);
+    let image = (image.name.clone(), image.ty.shape.len());
+    let logits = g.get(g.outputs()[0]).inputs[0];
     let targets = g.input("targets", TensorType::f32([BATCH, CLASSES]), true)?;
     let losses = g.add("losses", SoftmaxNll, &[logits, targets])?;
     let weights = g.input("row_weights", TensorType::f32([BATCH]), true)?;
@@ -77,12 +97,12 @@ fn step(updater: &Op, scalars: usize) -> Result<(Plan, Vec<String>)> {
         }
     }
     g.set_outputs(outputs);
-    Ok((Plan::new(&rewrite::fuse(&g)?, None)?, names))
+    Ok(Step { plan: Plan::new(&rewrite::fuse(&g)?, None)?, image, names })
 }
 
 /// All that the step changes, after some steps.
-async fn trained(updater: &Op, scalars: &[f32], device: &Device) -> Result<(Vec<String>, Vec<Vec<f32>>)> {
-    let (plan, names) = step(updater, scalars.len())?;
+async fn trained(step: Step, scalars: &[f32], steps: u64, device: &Device) -> Result<Vec<Vec<f32>>> {
+    let Step { plan, image: (image, len), names } = step;
     let mut backend = Backend::new(plan, device)?;
     backend.write("rate", scalars)?;
     backend.write("row_weights", &[1.0 / BATCH as f32; BATCH])?;
@@ -90,30 +110,36 @@ async fn trained(updater: &Op, scalars: &[f32], device: &Device) -> Result<(Vec<
         (0..BATCH).flat_map(|row| (0..CLASSES).map(move |class| f32::from(u8::from(row % CLASSES == class)))).collect();
     backend.write("targets", &targets)?;
     let request = backend.request(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-    for index in 0..STEPS - 1 {
-        backend.write("image", &drawn(BATCH * 3 * SIDE * SIDE, index % 3))?;
+    for index in 0..steps - 1 {
+        backend.write(&image, &drawn(len, index % 3))?;
         backend.run()?;
     }
     let mut read = backend.run_for(&request)?;
     read.arrived().await?;
-    let values = (0..names.len()).map(|index| read.get(index).map(<[f32]>::to_vec)).collect::<Result<_>>()?;
-    Ok((names, values))
+    (0..names.len()).map(|index| read.get(index).map(<[f32]>::to_vec)).collect()
+}
+
+/// Runs the same steps on both backends and compares all that they change.
+async fn compare(make: impl Fn() -> Result<Step>, scalars: &[f32], steps: u64, device: &Device) -> Result<()> {
+    let names = make()?.names;
+    let expected = trained(make()?, scalars, steps, &Device::Cpu).await?;
+    let values = trained(make()?, scalars, steps, device).await?;
+    assert!(names.len() > 20, "only {names:?} are compared");
+    for ((name, ours), theirs) in names.iter().zip(&values).zip(&expected) {
+        assert_eq!(ours.len(), theirs.len());
+        let (share, at) = worst_within(ours, theirs.iter().map(|v| f64::from(*v)), RELATIVE, ABSOLUTE);
+        assert!(share <= 1.0, "{name}, element {at}: {} and {}, {share} of what is allowed", ours[at], theirs[at]);
+    }
+    Ok(())
 }
 
 gpu_test!(every_updater_trains_alike_on_both_backends, alike);
 async fn alike() -> Result<()> {
     let options = GpuOptions { default_limits: true, ..GpuOptions::default() };
     let device = Device::Gpu(gpu(options).await);
+    let network = network()?;
     for (updater, scalars) in updaters() {
-        let (names, expected) = trained(&updater, &scalars, &Device::Cpu).await?;
-        let (_, values) = trained(&updater, &scalars, &device).await?;
-        assert!(names.len() > 20, "only {names:?} are compared");
-        for ((name, ours), theirs) in names.iter().zip(&values).zip(&expected) {
-            assert_eq!(ours.len(), theirs.len());
-            let (share, at) = worst_within(ours, theirs.iter().map(|v| f64::from(*v)), RELATIVE, ABSOLUTE);
-            let name = format!("{}, {name}, element {at}", updater.name());
-            assert!(share <= 1.0, "{name}: {} and {}, {share} of what is allowed", ours[at], theirs[at]);
-        }
+        compare(|| step(&network, &updater, scalars.len(), true), &scalars, STEPS, &device).await?;
     }
     Ok(())
 }
@@ -121,8 +147,7 @@ async fn alike() -> Result<()> {
 gpu_test!(a_training_step_is_one_submit_and_makes_nothing, counts);
 async fn counts() -> Result<()> {
     let gpu = gpu(GpuOptions::default()).await;
-    let (plan, _) = step(&Sgd.into(), 1)?;
-    let mut backend = Backend::new(plan, &Device::Gpu(gpu.clone()))?;
+    let mut backend = Backend::new(step(&network()?, &Sgd.into(), 1, true)?.plan, &Device::Gpu(gpu.clone()))?;
     let request = backend.request(&["losses"])?;
     backend.run_for(&request)?.arrived().await?;
     let before = gpu.counters();
@@ -133,5 +158,38 @@ async fn counts() -> Result<()> {
     assert_eq!(after.buffers_made, before.buffers_made);
     assert_eq!(after.bind_groups, before.bind_groups);
     assert_eq!(after.pipelines, before.pipelines);
+    Ok(())
+}
+
+/// What is trained of MobileNetV2 with a new head when all before its last two blocks is frozen.
+fn blocks() -> Result<Graph> {
+    let model = Model::new(Architecture::MobilenetV2.build(Weights::Random { seed: SEED, classes: 10 })?.graph);
+    let labels = (0..CLASSES).map(|i| format!("class {i}")).collect();
+    let model = model.classifier(&ClassifierOptions { labels, seed: Some(SEED), ..ClassifierOptions::default() })?;
+    let model = model.edited(&[Edit::Unfreeze { names: vec!["block16/expand/conv".into()] }])?;
+    Ok(model.split(None)?.tail)
+}
+
+gpu_test!(the_last_blocks_train_alike_on_both_backends, blocks_alike);
+async fn blocks_alike() -> Result<()> {
+    let device = Device::Gpu(gpu(GpuOptions::default()).await);
+    let (tail, adam) = (blocks()?, Adam { beta1: 0.9, beta2: 0.99, epsilon: EPSILON }.into());
+    for of_batch in [false, true] {
+        compare(|| step(&tail, &adam, 2, of_batch), &[0.001, 0.9], 2, &device).await?;
+    }
+    Ok(())
+}
+
+/// Dispatches of such a step: with the norms' own statistics, and with those of the batch.
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn a_step_of_the_last_blocks_is_counted() -> Result<()> {
+    let (tail, adam) = (blocks()?, Adam { beta1: 0.9, beta2: 0.99, epsilon: EPSILON }.into());
+    let counted = [false, true].map(|of_batch| {
+        let plan = step(&tail, &adam, 2, of_batch)?.plan;
+        Ok(record(&plan, GpuLimits::default())?.dispatches.len())
+    });
+    let [own, of_batch]: [Result<usize>; 2] = counted;
+    assert_eq!((own?, of_batch?), (111, 293));
     Ok(())
 }
