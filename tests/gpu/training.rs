@@ -161,6 +161,15 @@ async fn counts() -> Result<()> {
     Ok(())
 }
 
+gpu_test!(the_same_steps_give_the_same_bits, repeatable);
+async fn repeatable() -> Result<()> {
+    let (device, network) = (Device::Gpu(gpu(GpuOptions::default()).await), network()?);
+    let first = trained(step(&network, &Sgd.into(), 1, true)?, &[0.05], 4, &device).await?;
+    let second = trained(step(&network, &Sgd.into(), 1, true)?, &[0.05], 4, &device).await?;
+    assert_eq!(first, second, "sums do not have a fixed order");
+    Ok(())
+}
+
 /// What is trained of MobileNetV2 with a new head when all before its last two blocks is frozen.
 fn blocks() -> Result<Graph> {
     let model = Model::new(Architecture::MobilenetV2.build(Weights::Random { seed: SEED, classes: 10 })?.graph);

@@ -128,13 +128,20 @@ impl WeightGrad {
             // Positions left of or above the image wrap around to large numbers.
             writeln!(t, "let tap_h = tap / p.kw * p.dilation_h - p.top;")?;
             writeln!(t, "let tap_w = tap % p.kw * p.dilation_w - p.left;")?;
+            // Where the row lies is counted along: divisions would cost as much as the products.
+            writeln!(t, "var j = first_row % p.ow;")?;
+            writeln!(t, "var i = first_row / p.ow % p.oh;")?;
+            writeln!(t, "var image = first_row / (p.ow * p.oh) * p.h;")?;
         }
         writeln!(t, "for (var row = first_row; row < end; row++) {{")?;
         if self.window.is_some() {
-            writeln!(t, "let h = row / p.ow % p.oh * p.stride_h + tap_h;")?;
-            writeln!(t, "let w = row % p.ow * p.stride_w + tap_w;")?;
+            writeln!(t, "let h = i * p.stride_h + tap_h;")?;
+            writeln!(t, "let w = j * p.stride_w + tap_w;")?;
+            writeln!(t, "let x_row = (image + h) * p.w + w;")?;
+            writeln!(t, "j++;")?;
+            writeln!(t, "if (j == p.ow) {{ j = 0u; i++; }}")?;
+            writeln!(t, "if (i == p.oh) {{ i = 0u; image += p.h; }}")?;
             writeln!(t, "if (h >= p.h || w >= p.w) {{ continue; }}")?;
-            writeln!(t, "let x_row = (row / (p.ow * p.oh) * p.h + h) * p.w + w;")?;
         } else {
             writeln!(t, "let x_row = row;")?;
         }
