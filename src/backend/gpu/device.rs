@@ -119,6 +119,11 @@ impl Gpu {
         *self.0.counters.lock()
     }
 
+    /// Destroys the device: all that is on it is lost.
+    pub fn destroy(&self) {
+        self.0.device.destroy();
+    }
+
     /// Destroys all buffers that no backend holds.
     pub fn dispose(&self) {
         self.0.pool.empty();

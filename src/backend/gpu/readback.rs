@@ -67,11 +67,12 @@ impl Pending {
 
     fn take(&mut self, outcome: Result<(), wgpu::BufferAsyncError>) -> Result<Vec<f32>> {
         self.gpu.check()?;
+        // A browser may refuse the mapping before it tells that the device is lost; nothing else makes it refuse.
+        outcome.map_err(|e| Error::DeviceLost { reason: e.to_string() })?;
         if !self.checks.poll(&self.gpu)? {
             return Err(Error::internal("values were there before the errors of their pipelines were known"));
         }
         let buffer = self.buffer.take().ok_or_else(|| Error::internal("values were taken twice"))?;
-        outcome.map_err(|e| Error::internal(format!("reading from the GPU: {e}")))?;
         let view = buffer.get_mapped_range(..self.bytes).map_err(|e| Error::internal(e.to_string()))?;
         let values = bytemuck::pod_collect_to_vec(&view[..]);
         drop(view);
