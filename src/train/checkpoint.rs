@@ -10,6 +10,7 @@ use super::options::FitOptions;
 use super::program::Snapshot;
 use super::progress::Progress;
 use super::trainer::Trainer;
+use crate::backend::Device;
 use crate::data::FeatureSet;
 use crate::error::{Error, Result};
 use crate::formats::safetensors::{self, FloatType};
@@ -58,12 +59,13 @@ impl Data {
 const VERSION: u32 = 1;
 
 impl Trainer {
-    /// The run as bytes for [`Checkpoint::read`]: a safetensors file.
+    /// The run as bytes for [`Checkpoint::read`]: a safetensors file. On a GPU [`Trainer::arrive`] comes first.
     pub fn checkpoint(&self) -> Result<Vec<u8>> {
         let options = FitOptions { seed: Some(self.seed), ..self.options.clone() };
         let header = Header { version: VERSION, options, progress: self.progress.clone(), data: Data::of(&self.train) };
         let json = serde_json::to_string(&header).map_err(|e| Error::internal(e.to_string()))?;
-        let now = self.program.snapshot()?;
+        let now: Snapshot =
+            self.program.kept().map(|name| Ok((name.clone(), self.value(name)?.to_vec()))).collect::<Result<_>>()?;
         let named = |prefix: &'static str| {
             move |(name, values): (&String, &Vec<f32>)| {
                 Ok((format!("{prefix}{name}"), Tensor::f32([values.len()], values.clone())?))
@@ -75,11 +77,12 @@ impl Trainer {
         safetensors::write(&tensors, &BTreeMap::from([(KEY.to_owned(), json)]), FloatType::F32)
     }
 
-    /// Continues a run: the updates that follow are those of the run that was not interrupted, bit for bit.
+    /// Continues a run: the updates that follow are those of the run that was not interrupted; on the CPU, bit for bit.
     ///
     /// # Errors
     /// As [`Trainer::new`]; `stale-features` and `conflict` where model, data or updaters are not those of the run.
     pub fn resumed(
+        device: &Device,
         tail: &Graph,
         settings: &Settings,
         train: Arc<FeatureSet>,
@@ -93,9 +96,9 @@ impl Trainer {
             let reason = format!("the checkpoint has {} rows of {:?}", header.data.rows, header.data.labels);
             return Err(Error::option("resumeFrom", reason));
         }
-        let mut trainer = Self::new(tail, settings, train, validation, options, budget)?;
-        let expected = trainer.program.snapshot()?;
-        for (name, values) in &expected {
+        let mut trainer = Self::on(device, tail, settings, train, validation, options, budget)?;
+        let expected = &trainer.good.snapshot;
+        for (name, values) in expected {
             if now.get(name).is_none_or(|given| given.len() != values.len()) {
                 return Err(Error::conflict(name, "the checkpoint has no such value; model or updater are others"));
             }
@@ -106,7 +109,7 @@ impl Trainer {
         if !header.progress.is_place_among(trainer.train.images()) {
             return Err(Error::format(FORMAT, "its place in the run is none"));
         }
-        trainer.resume(header.progress, &now, best)?;
+        trainer.resume(header.progress, now, best)?;
         Ok(trainer)
     }
 }

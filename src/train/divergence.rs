@@ -2,13 +2,18 @@
 
 use super::options::{Divergence, StoppedBy};
 use super::trainer::Trainer;
+use crate::backend::Device;
 use crate::error::Result;
 
 impl Trainer {
-    /// Goes back to the last good epoch and repeats the updates since, looking at every value, to find where it began.
-    pub(super) fn diverge(&mut self) -> Result<()> {
-        let last = self.progress.position.iteration;
-        let (position, snapshot) = self.good.clone();
+    /// Goes back to the last good epoch and repeats the updates since, up to `last`, looking at every value, to find where it
+    /// began. The CPU does this, as it runs step by step.
+    pub(super) async fn diverge(&mut self, last: u64) -> Result<()> {
+        if !self.program.backend.lies_in_memory() {
+            self.place_on(&Device::Cpu)?;
+        }
+        self.forget_pending();
+        let (position, snapshot) = (self.good.position, self.good.snapshot.clone());
         self.program.restore(&snapshot)?;
         self.progress.position = position;
         let mut found = None;
@@ -16,7 +21,7 @@ impl Trainer {
             if self.progress.position.cursor >= self.order.len() {
                 break;
             }
-            let rows = self.feed()?;
+            let rows = self.feed().await?;
             found = self.program.backend.run_checked()?;
             self.progress.position.cursor += rows;
             self.progress.position.iteration += u64::from(found.is_none());

@@ -3,8 +3,10 @@
 mod batch;
 mod checkpoint;
 mod divergence;
+mod epoch;
 mod loss;
 mod options;
+mod pending;
 mod program;
 mod progress;
 mod regularization;

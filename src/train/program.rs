@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::loss::losses;
 use super::options::BatchNormMode;
 use super::updates::{Learning, Trained, append_updates};
-use crate::backend::{Backend, Device};
+use crate::backend::{Backend, Device, Readback, Request};
 use crate::error::{Error, Result};
 use crate::graph::gradient::gradients;
 use crate::graph::rewrite;
@@ -65,14 +65,28 @@ pub(super) struct Program {
     pub(super) batch: usize,
     /// Whether the rows of a batch have a say in each other's results.
     pub(super) couples_rows: bool,
+    /// What is read of each run: the losses of all heads, then the predictions of the first.
+    measured: Request,
+    /// The parameters alone.
+    trained: Request,
+    /// The parameters, then the updater state.
+    kept: Request,
+    /// First value of each updater state that does not start with zeros.
+    first: Vec<(String, f32)>,
 }
 
 impl Program {
     /// Compiles a step of `batch` rows for a tail as `Graph::split` cut it.
     ///
     /// # Errors
-    /// `conflict` where no output has a loss or nothing is trainable; `over-budget`.
-    pub(super) fn new(tail: &Graph, batch: usize, learning: &Learning<'_>, budget: Option<u64>) -> Result<Self> {
+    /// `conflict` where no output has a loss or nothing is trainable; `over-budget`; on a GPU those of [`Backend::new`].
+    pub(super) fn new(
+        device: &Device,
+        tail: &Graph,
+        batch: usize,
+        learning: &Learning<'_>,
+        budget: Option<u64>,
+    ) -> Result<Self> {
         let layer_of = layers(tail);
         let dropped = with_dropout(&tail.with_batch(batch)?, learning)?;
         let mut graph = rewrite::lower(&dropped)?;
@@ -100,13 +114,17 @@ impl Program {
         }
         graph.set_outputs(all);
         let fused = rewrite::fuse(&graph)?;
-        let mut backend = Backend::new(Plan::new(&fused, budget)?, &Device::Cpu)?;
+        let mut backend = Backend::new(Plan::new(&fused, budget)?, device)?;
         write_statistics(&mut backend, tail)?;
         for (name, value) in &updates.initial {
             let len = backend.plan().named(name)?.shape.len();
             backend.write(name, &vec![*value; len])?;
         }
         Ok(Self {
+            measured: backend.request(&measured(&heads))?,
+            trained: backend.request(&names.iter().map(String::as_str).collect::<Vec<_>>())?,
+            kept: backend.request(&names.iter().chain(&updates.states).map(String::as_str).collect::<Vec<_>>())?,
+            first: updates.initial,
             backend,
             features: tail.inputs().iter().map(|id| tail.get(*id).name.clone()).collect(),
             masks,
@@ -120,14 +138,29 @@ impl Program {
         })
     }
 
-    /// Everything that a run changes and the next one reads.
-    pub(super) fn snapshot(&self) -> Result<Snapshot> {
-        let mut snapshot = Snapshot::new();
-        self.refresh(&mut snapshot)?;
-        Ok(snapshot)
+    /// Runs the step on a GPU; gives the losses of all heads, then the predictions of the first.
+    pub(super) fn run_ahead(&mut self) -> Result<Readback> {
+        self.backend.run_for(&self.measured)
     }
 
-    /// [`Program::snapshot`] in the memory of an earlier one.
+    /// The parameters as the last run left them.
+    pub(super) fn fetch_parameters(&mut self) -> Result<Readback> {
+        self.backend.fetch(&self.trained)
+    }
+
+    /// Everything that a run changes and the next one reads.
+    pub(super) async fn snapshot(&mut self) -> Result<Snapshot> {
+        if self.backend.lies_in_memory() {
+            let mut snapshot = Snapshot::new();
+            self.refresh(&mut snapshot)?;
+            return Ok(snapshot);
+        }
+        let mut read = self.backend.fetch(&self.kept)?;
+        read.arrived().await?;
+        self.kept().enumerate().map(|(index, name)| Ok((name.clone(), read.get(index)?.to_vec()))).collect()
+    }
+
+    /// [`Program::snapshot`] in the memory of an earlier one, for values that lie in memory.
     pub(super) fn refresh(&self, snapshot: &mut Snapshot) -> Result<()> {
         self.refresh_parameters(snapshot)?;
         self.states.iter().try_for_each(|name| keep(snapshot, name, self.backend.read(name)?))
@@ -138,16 +171,20 @@ impl Program {
         self.parameters.iter().try_for_each(|name| keep(snapshot, name, self.backend.read(name)?))
     }
 
-    /// Whether all values of a snapshot would be numbers.
-    pub(super) fn is_finite(&self) -> Result<bool> {
-        // The largest magnitude by its bits: unlike a search that may end early, this is vectorised.
-        let largest = |values: &[f32]| values.iter().fold(0, |most: u32, x| most.max(x.abs().to_bits()));
-        for name in self.parameters.iter().chain(&self.states) {
-            if !f32::from_bits(largest(self.backend.read(name)?)).is_finite() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// What [`Program::snapshot`] gives before the first run.
+    pub(super) fn first_values(&self, tail: &Graph) -> Result<Snapshot> {
+        let value = |name: &String| {
+            let value = tail.find(name).and_then(|id| tail.get(id).value.as_ref()).and_then(|value| value.as_f32());
+            let first = || self.first.iter().find(|(state, _)| state == name).map_or(0.0, |(_, value)| *value);
+            let len = self.backend.plan().named(name)?.shape.len();
+            Ok((name.clone(), value.map_or_else(|| vec![first(); len], <[f32]>::to_vec)))
+        };
+        self.kept().map(value).collect()
+    }
+
+    /// Names of the values of a snapshot, in the order in which they are read.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &String> {
+        self.parameters.iter().chain(&self.states)
     }
 
     /// Puts values back that [`Program::snapshot`] took of this program, or of the same one for another batch.
@@ -290,14 +327,27 @@ fn trained(g: &mut Graph, seeds: &[Pair], layer_of: &HashMap<String, String>) ->
     Ok(all)
 }
 
+/// What is read of a run that has losses.
+fn measured(heads: &[Head]) -> Vec<&str> {
+    let losses = heads.iter().map(|head| head.losses.as_str());
+    losses.chain(heads.first().map(|head| head.predictions.as_str())).collect()
+}
+
 /// The tail in inference mode, with parameters that can be written: what validation runs.
 #[derive(Debug)]
 pub(super) struct Forward {
     pub(super) backend: Backend,
+    measured: Request,
 }
 
 impl Forward {
-    pub(super) fn new(tail: &Graph, batch: usize, mode: BatchNormMode, budget: Option<u64>) -> Result<Self> {
+    pub(super) fn new(
+        device: &Device,
+        tail: &Graph,
+        batch: usize,
+        mode: BatchNormMode,
+        budget: Option<u64>,
+    ) -> Result<Self> {
         let mut graph = rewrite::lower(&tail.with_batch(batch)?)?;
         if mode == BatchNormMode::Train {
             graph = with_written_statistics(&graph)?;
@@ -306,6 +356,22 @@ impl Forward {
         debug_assert!(!heads.is_empty(), "a trained tail has a loss");
         graph.set_outputs(outputs.into_iter().flat_map(|(predictions, losses)| [losses, predictions]).collect());
         let graph = rewrite::fuse(&graph)?;
-        Ok(Self { backend: Backend::new(Plan::new(&graph, budget)?, &Device::Cpu)? })
+        let backend = Backend::new(Plan::new(&graph, budget)?, device)?;
+        Ok(Self { measured: backend.request(&measured(&heads))?, backend })
+    }
+
+    /// Runs on what was written; gives losses and predictions as [`Program::run_ahead`] does, where it does not lie in memory.
+    pub(super) async fn run(&mut self) -> Result<Option<Readback>> {
+        if self.backend.lies_in_memory() {
+            return self.backend.run().map(|()| None);
+        }
+        let mut read = self.backend.run_for(&self.measured)?;
+        read.arrived().await?;
+        Ok(Some(read))
+    }
+
+    /// A value of the run: what was read at `index`, or what lies under `name`.
+    pub(super) fn value<'a>(&'a self, read: Option<&'a Readback>, index: usize, name: &str) -> Result<&'a [f32]> {
+        read.map_or_else(|| self.backend.read(name), |read| read.get(index))
     }
 }

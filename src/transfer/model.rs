@@ -12,6 +12,7 @@ use super::config::{Edit, FineTuneConfiguration};
 use super::freezing::freeze;
 use super::runner::Runner;
 use super::settings::Settings;
+use crate::backend::Device;
 use crate::data::{FeatureSet, Preprocessing};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Split};
@@ -125,13 +126,25 @@ impl Model {
         }
     }
 
+    /// [`Model::trainer_on`] the CPU.
+    pub fn trainer(
+        &self,
+        at: Option<&[String]>,
+        train: Arc<FeatureSet>,
+        validation: Option<Arc<FeatureSet>>,
+        options: FitOptions,
+    ) -> Result<Trainer> {
+        self.trainer_on(&Device::Cpu, at, train, validation, options)
+    }
+
     /// Training of the part that `split(at)` leaves trainable, on features that the rest made. Where the options give no seed,
     /// the model's configuration does.
     ///
     /// # Errors
-    /// As [`Trainer::new`]; `stale-features` where another trunk made the features.
-    pub fn trainer(
+    /// As [`Trainer::on`]; `stale-features` where another trunk made the features.
+    pub fn trainer_on(
         &self,
+        device: &Device,
         at: Option<&[String]>,
         train: Arc<FeatureSet>,
         validation: Option<Arc<FeatureSet>>,
@@ -139,13 +152,10 @@ impl Model {
     ) -> Result<Trainer> {
         let tail = self.checked_tail(at, &train, validation.as_deref())?;
         options.seed = options.seed.or(self.configuration.seed);
-        Trainer::new(&tail, &self.settings, train, validation, options, None)
+        Trainer::on(device, &tail, &self.settings, train, validation, options, None)
     }
 
-    /// Continues a run of [`Model::trainer`] from its checkpoint.
-    ///
-    /// # Errors
-    /// As [`Trainer::resumed`].
+    /// [`Model::resumed_trainer_on`] the CPU.
     pub fn resumed_trainer(
         &self,
         at: Option<&[String]>,
@@ -153,8 +163,23 @@ impl Model {
         validation: Option<Arc<FeatureSet>>,
         checkpoint: Checkpoint,
     ) -> Result<Trainer> {
+        self.resumed_trainer_on(&Device::Cpu, at, train, validation, checkpoint)
+    }
+
+    /// Continues a run of [`Model::trainer_on`], on any device, from its checkpoint.
+    ///
+    /// # Errors
+    /// As [`Trainer::resumed`].
+    pub fn resumed_trainer_on(
+        &self,
+        device: &Device,
+        at: Option<&[String]>,
+        train: Arc<FeatureSet>,
+        validation: Option<Arc<FeatureSet>>,
+        checkpoint: Checkpoint,
+    ) -> Result<Trainer> {
         let tail = self.checked_tail(at, &train, validation.as_deref())?;
-        Trainer::resumed(&tail, &self.settings, train, validation, checkpoint, None)
+        Trainer::resumed(device, &tail, &self.settings, train, validation, checkpoint, None)
     }
 
     fn checked_tail(&self, at: Option<&[String]>, train: &FeatureSet, other: Option<&FeatureSet>) -> Result<Graph> {

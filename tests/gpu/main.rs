@@ -7,6 +7,7 @@ mod plans;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
 mod shaders;
+mod trainer;
 mod training;
 
 use regraft::backend::Gpu;

@@ -1,0 +1,283 @@
+//! Training on the GPU against the same run on the CPU.
+
+use std::sync::Arc;
+
+use regraft::backend::Device;
+use regraft::backend::gpu::GpuOptions;
+use regraft::data::{FeatureSet, FeatureTensor, Rng, Stream};
+use regraft::formats::safetensors::FloatType;
+use regraft::graph::Graph;
+use regraft::ops::{BatchNorm, Conv2d, Flatten, Layout, MaxPool, Role, Sigmoid, Window};
+use regraft::tensor::{Tensor, TensorType};
+use regraft::train::{
+    BatchNormMode, Checkpoint, EarlyStopping, FitOptions, History, Parameters, StoppedBy, Trainer, Updater,
+};
+use regraft::transfer::{Edit, Model};
+use regraft::{Error, Result};
+
+use crate::{SEED, gpu, gpu_test};
+
+/// Rows of the training set: two whole batches and a smaller one an epoch.
+const ROWS: usize = 20;
+/// Rows of a step.
+const BATCH: usize = 8;
+/// Height and width of the features.
+const SIDE: usize = 6;
+/// Channels of the features.
+const CHANNELS: usize = 3;
+/// Classes.
+const CLASSES: usize = 4;
+
+/// Errors of single steps grow along a run; divisions by small roots (adaptive updaters) make them larger than the kernels' own.
+const TOLERANCE: f64 = 1e-3;
+
+fn drawn(len: usize, item: u64, scale: f64) -> Vec<f32> {
+    let mut rng = Rng::for_item(SEED, Stream::Init, item);
+    (0..len).map(|_| ((2.0 * rng.uniform() - 1.0) * scale) as f32).collect()
+}
+
+/// Convolution, batch norm, pooling and a classifier: a little of everything.
+fn network() -> Result<Model> {
+    let mut g = Graph::new();
+    let x = g.input("x", TensorType::f32([1, SIDE, SIDE, CHANNELS]), true)?;
+    let mut item = 0;
+    let mut weights = |g: &mut Graph, name: &str, role: Role, shape: &[usize], scale: f64| {
+        item += 1;
+        let values = drawn(shape.iter().product(), item, scale);
+        let values = if matches!(role, Role::Gamma | Role::Variance) {
+            values.iter().map(|v| v.abs() + 0.5).collect()
+        } else {
+            values
+        };
+        g.parameter(name, role, Tensor::f32(shape, values)?)
+    };
+    let w = weights(&mut g, "conv.weight", Role::Weight, &[3, 3, CHANNELS, 6], 0.4)?;
+    let window = Window { padding: [1; 4], ..Window::default() };
+    let conv = Conv2d { window, groups: 1, bias: false, residual: false, clamp: None, layout: Layout::Nhwc };
+    let y = g.add("conv", conv, &[x, w])?;
+    let mut inputs = vec![y];
+    for (name, role) in [
+        ("norm.gamma", Role::Gamma),
+        ("norm.beta", Role::Beta),
+        ("norm.mean", Role::Mean),
+        ("norm.variance", Role::Variance),
+    ] {
+        inputs.push(weights(&mut g, name, role, &[6], 0.3)?);
+    }
+    let y = g.add("norm", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc }, &inputs)?;
+    let y = g.add("sigmoid", Sigmoid, &[y])?;
+    let window = Window { stride: [2, 2], ..Window::default() };
+    let y = g.add("pool", MaxPool { kernel: [2, 2], window, ceil: false, layout: Layout::Nhwc }, &[y])?;
+    let y = g.add("flat", Flatten { axis: 1 }, &[y])?;
+    g.set_outputs(vec![y]);
+    let edits: Vec<Edit> = serde_json::from_value(serde_json::json!([
+        { "type": "fineTuneConfiguration", "configuration": { "seed": SEED } },
+        { "type": "addLayer", "name": "predictions", "inputs": ["flat"],
+          "layer": { "type": "output", "nOut": CLASSES, "loss": "negativeloglikelihood" } },
+        { "type": "setOutputs", "names": ["predictions"] },
+    ]))
+    .unwrap_or_else(|e| panic!("edits: {e}"));
+    Model::new(g).edited(&edits)
+}
+
+fn features(count: usize, item: u64) -> Result<Arc<FeatureSet>> {
+    let labels = (0..CLASSES).map(|c| c.to_string()).collect();
+    let tensors = vec![FeatureTensor { name: "x".into(), shape: [SIDE, SIDE, CHANNELS].into() }];
+    let mut set = FeatureSet::new(tensors, count, labels, "key".into(), FloatType::F32)?;
+    for row in 0..count {
+        let mut values = drawn(SIDE * SIDE * CHANNELS, 1000 * item + row as u64, 1.0);
+        // Something to learn: each class is brighter at one place.
+        values.iter_mut().skip(row % CLASSES).step_by(CLASSES).for_each(|v| *v += 0.5);
+        set.set(row, row % CLASSES, &row.to_string(), &values)?;
+    }
+    Ok(Arc::new(set))
+}
+
+fn options(updater: serde_json::Value) -> Result<FitOptions> {
+    let updater: Updater =
+        serde_json::from_value(updater).map_err(|e| Error::BadOption { option: "updater", reason: e.to_string() })?;
+    Ok(FitOptions {
+        epochs: 7,
+        batch_size: BATCH,
+        seed: Some(SEED),
+        updater: Some(updater),
+        label_smoothing: 0.1,
+        ..FitOptions::default()
+    })
+}
+
+fn trainer(device: &Device, options: FitOptions) -> Result<Trainer> {
+    let (train, validation) = (features(ROWS, 1)?, features(ROWS / 2 + 1, 2)?);
+    let model = network()?;
+    Trainer::on(device, &model.graph, &model.settings, train, Some(validation), options, None)
+}
+
+async fn finish(trainer: &mut Trainer) -> Result<(History, Parameters)> {
+    let by = loop {
+        if let Some(by) = trainer.advance().await?.stopped_by {
+            break by;
+        }
+    };
+    trainer.arrive().await?;
+    Ok((trainer.history(by), trainer.parameters(by)?))
+}
+
+async fn run(device: &Device, options: FitOptions) -> Result<(History, Parameters)> {
+    finish(&mut trainer(device, options)?).await
+}
+
+fn close(what: &str, ours: f64, theirs: f64) {
+    let error = (ours - theirs).abs() / theirs.abs().max(1.0);
+    assert!(error <= TOLERANCE, "{what}: {ours} on the GPU, {theirs} on the CPU");
+}
+
+fn agree(what: &str, (history, parameters): &(History, Parameters), (expected, values): &(History, Parameters)) {
+    assert_eq!(history.stopped_by, expected.stopped_by, "{what}");
+    assert_eq!(history.iterations.len(), expected.iterations.len(), "{what}: updates");
+    for (step, (ours, theirs)) in history.iterations.iter().zip(&expected.iterations).enumerate() {
+        close(&format!("{what}: loss of update {step}"), ours.loss, theirs.loss);
+    }
+    assert_eq!(history.epochs.len(), expected.epochs.len(), "{what}: epochs");
+    for (ours, theirs) in history.epochs.iter().zip(&expected.epochs) {
+        let pair = ours.val_loss.zip(theirs.val_loss).unwrap_or((f64::NAN, 0.0));
+        close(&format!("{what}: validation after epoch {}", ours.epoch), pair.0, pair.1);
+    }
+    for ((name, ours), (other, theirs)) in parameters.iter().zip(values) {
+        assert_eq!(name, other);
+        for (ours, theirs) in ours.as_f32().unwrap_or_default().iter().zip(theirs.as_f32().unwrap_or_default()) {
+            close(&format!("{what}: {name}"), f64::from(*ours), f64::from(*theirs));
+        }
+    }
+}
+
+gpu_test!(every_updater_goes_the_same_way, updaters);
+async fn updaters() -> Result<()> {
+    let device = Device::Gpu(gpu(GpuOptions::default()).await);
+    for name in ["sgd", "nesterovs", "adam", "amsgrad", "adamax", "nadam", "adamw", "adagrad", "rmsprop", "adadelta"] {
+        for batch_norm in [BatchNormMode::Frozen, BatchNormMode::Train] {
+            let mut updater = serde_json::json!({ "type": name });
+            if matches!(name, "nesterovs" | "adagrad" | "rmsprop") {
+                updater["learningRate"] = 0.01.into();
+            }
+            // With a small one, a step is made out of a gradient that is rounding alone.
+            if !matches!(name, "sgd" | "nesterovs") {
+                updater["epsilon"] = 1e-3.into();
+            }
+            let options = FitOptions { batch_norm, ..options(updater)? };
+            let ours = run(&device, options.clone()).await?;
+            agree(&format!("{name}, {batch_norm:?}"), &ours, &run(&Device::Cpu, options).await?);
+        }
+    }
+    Ok(())
+}
+
+gpu_test!(a_step_is_one_submit_and_makes_nothing, counts);
+async fn counts() -> Result<()> {
+    let gpu = gpu(GpuOptions::default()).await;
+    let options = FitOptions { epochs: 1, batch_size: 1, ..options(serde_json::json!({ "type": "adam" }))? };
+    let mut trainer = trainer(&Device::Gpu(gpu.clone()), options)?;
+    for _ in 0..6 {
+        trainer.advance().await?;
+    }
+    let before = gpu.counters();
+    for _ in 0..6 {
+        trainer.advance().await?;
+    }
+    let after = gpu.counters();
+    assert_eq!(after.submits - before.submits, 6);
+    assert_eq!(after.buffers_made, before.buffers_made);
+    assert_eq!(after.bind_groups, before.bind_groups);
+    assert_eq!(after.pipelines, before.pipelines);
+    Ok(())
+}
+
+gpu_test!(a_run_that_diverges_names_the_same_vertex, divergence);
+async fn divergence() -> Result<()> {
+    let options = options(serde_json::json!({ "type": "sgd", "learningRate": 1e30 }))?;
+    let (expected, _) = run(&Device::Cpu, options.clone()).await?;
+    let (history, parameters) = run(&Device::Gpu(gpu(GpuOptions::default()).await), options).await?;
+    assert_eq!(expected.stopped_by, StoppedBy::Diverged);
+    assert_eq!(history.stopped_by, StoppedBy::Diverged);
+    assert_eq!(history.divergence, expected.divergence);
+    let Model { graph, .. } = network()?;
+    for (name, value) in parameters {
+        assert_eq!(Some(&value), graph.get(graph.require(&name)?).value.as_deref(), "{name}: the last good values");
+    }
+    Ok(())
+}
+
+gpu_test!(a_lost_device_does_not_change_the_result, loss);
+async fn loss() -> Result<()> {
+    let options = options(serde_json::json!({ "type": "adam" }))?;
+    let expected = run(&Device::Cpu, options.clone()).await?;
+    for to_cpu in [false, true] {
+        let device = gpu(GpuOptions::default()).await;
+        let mut trainer = trainer(&Device::Gpu(device.clone()), options.clone())?;
+        // In the middle of the second epoch.
+        for _ in 0..4 {
+            trainer.advance().await?;
+        }
+        device.destroy();
+        let error = loop {
+            if let Err(error) = trainer.advance().await {
+                break error;
+            }
+        };
+        assert_eq!(error.code(), "device-lost", "{error}");
+        let other = if to_cpu { Device::Cpu } else { Device::Gpu(gpu(GpuOptions::default()).await) };
+        trainer.move_to(&other)?;
+        agree("after a loss", &finish(&mut trainer).await?, &expected);
+    }
+    Ok(())
+}
+
+gpu_test!(a_checkpoint_goes_on_anywhere, checkpoints);
+async fn checkpoints() -> Result<()> {
+    let device = Device::Gpu(gpu(GpuOptions::default()).await);
+    let options = options(serde_json::json!({ "type": "nadam" }))?;
+    let expected = run(&Device::Cpu, options.clone()).await?;
+    let mut trainer = trainer(&device, options)?;
+    for _ in 0..5 {
+        trainer.advance().await?;
+    }
+    trainer.arrive().await?;
+    let bytes = trainer.checkpoint()?;
+    for device in [device, Device::Cpu] {
+        let (train, validation) = (features(ROWS, 1)?, features(ROWS / 2 + 1, 2)?);
+        let checkpoint = Checkpoint::read(&bytes)?;
+        let model = network()?;
+        let mut resumed =
+            Trainer::resumed(&device, &model.graph, &model.settings, train, Some(validation), checkpoint, None)?;
+        agree("resumed", &finish(&mut resumed).await?, &expected);
+    }
+    Ok(())
+}
+
+gpu_test!(early_stopping_restores_the_best_epoch, early_stopping);
+async fn early_stopping() -> Result<()> {
+    let stopping = EarlyStopping { patience: 2, restore_best: true, ..EarlyStopping::default() };
+    let options = FitOptions {
+        epochs: 40,
+        early_stopping: Some(stopping),
+        ..options(serde_json::json!({ "type": "sgd", "learningRate": 0.2 }))?
+    };
+    let expected = run(&Device::Cpu, options.clone()).await?;
+    let ours = run(&Device::Gpu(gpu(GpuOptions::default()).await), options).await?;
+    assert_eq!(ours.0.best_epoch, expected.0.best_epoch);
+    agree("early stopping", &ours, &expected);
+    Ok(())
+}
+
+/// The device of a run that ended holds nothing but what waits in the pool.
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn a_run_gives_its_buffers_back() -> Result<()> {
+    crate::block_on(async {
+        let gpu = gpu(GpuOptions::default()).await;
+        let options = options(serde_json::json!({ "type": "adam" }))?;
+        run(&Device::Gpu(gpu.clone()), options).await?;
+        gpu.dispose();
+        assert_eq!(gpu.counters().buffers_alive, 0);
+        Ok(())
+    })
+}
