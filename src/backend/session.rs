@@ -63,10 +63,15 @@ impl Session {
         self.read.as_mut().map_or(Ok(()), Readback::wait)
     }
 
+    /// Writes an input for the runs that follow.
+    pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.backend.write(name, values)
+    }
+
     /// Starts a run; the CPU has ended it when this returns.
     pub fn start(&mut self, inputs: &[(&str, &[f32])]) -> Result<()> {
         for (name, values) in inputs {
-            self.backend.write(name, values)?;
+            self.write(name, values)?;
         }
         if self.backend.lies_in_memory() {
             return self.backend.run();

@@ -100,10 +100,16 @@ impl Preprocessing {
         Ok(())
     }
 
+    /// Values of a preprocessed image.
+    #[expect(clippy::len_without_is_empty, reason = "no image is empty")]
+    pub fn len(&self) -> usize {
+        self.size.width as usize * self.size.height as usize * 3
+    }
+
     /// This is valid and `out` as long as the result.
     pub(super) fn check(&self, out: &[f32]) -> Result<()> {
         self.validate()?;
-        let needed = self.size.width as usize * self.size.height as usize * 3;
+        let needed = self.len();
         if out.len() != needed {
             return Err(Error::internal(format!("{needed} values into a buffer of {}", out.len())));
         }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::model::Model;
 use super::trunk::Trunk;
+use crate::backend::Device;
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -30,12 +31,17 @@ pub struct Predictor {
 }
 
 impl Predictor {
+    /// [`Predictor::on`] the CPU.
+    pub fn new(model: &Model) -> Result<Self> {
+        Self::on(&Device::Cpu, model)
+    }
+
     /// Compiles the model.
     ///
     /// # Errors
-    /// `conflict` where the first output is no row of classes per image; as [`Trunk::new`].
-    pub fn new(model: &Model) -> Result<Self> {
-        let network = Trunk::new(&model.graph, &model.preprocessing, None)?;
+    /// `conflict` where the first output is no row of classes per image; as [`Trunk::on`].
+    pub fn on(device: &Device, model: &Model) -> Result<Self> {
+        let network = Trunk::on(device, &model.graph, &model.preprocessing, 1, None)?;
         let output = first_output(&model.graph)?;
         let vertex = model.graph.get(output);
         if vertex.ty.shape.rank() != 2 {
@@ -52,12 +58,25 @@ impl Predictor {
 
     /// The `top_k` most probable classes, best first; ties go to the lower index.
     pub fn predict(&mut self, image: Image<'_>, top_k: usize) -> Result<Vec<Prediction>> {
-        let mut row = self.network.featurize(image)?;
+        let row = self.network.featurize(image)?;
+        Ok(self.best(row, top_k))
+    }
+
+    /// [`Predictor::predict`] for preprocessed pixels, `[height, width, 3]`, on any device.
+    ///
+    /// # Errors
+    /// As [`Trunk::run`].
+    pub async fn predict_pixels(&mut self, pixels: &[f32], top_k: usize) -> Result<Vec<Prediction>> {
+        let row = self.network.run(pixels).await?;
+        Ok(self.best(row, top_k))
+    }
+
+    fn best(&self, mut row: Vec<f32>, top_k: usize) -> Vec<Prediction> {
         row.truncate(self.columns);
         if !self.is_probability {
             softmax(&mut row);
         }
-        Ok(top(&row, self.labels.as_deref(), top_k))
+        top(&row, self.labels.as_deref(), top_k)
     }
 }
 

@@ -1,13 +1,13 @@
-//! The frozen part on its own: pixels in, boundary values out, one image at a time.
+//! The frozen part on its own: pixels in, boundary values out.
 
-use crate::backend::{Session, Sibling};
+use crate::backend::{Device, Session, Sibling};
 use crate::data::{Image, Preprocessing, Views};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ops::Layout;
 use crate::tensor::Shape;
 
-/// A trunk ready to run. Each image runs alone, so results depend neither on its neighbours nor on who runs it.
+/// A trunk ready to run. Images do not see each other, so results depend neither on an image's neighbours nor on who runs it.
 #[derive(Debug)]
 pub struct Trunk {
     session: Session,
@@ -37,16 +37,28 @@ impl From<TrunkSibling> for Trunk {
 }
 
 impl Trunk {
-    /// Compiles a graph with one image input.
+    /// [`Trunk::on`] the CPU, one image at a time.
+    pub fn new(graph: &Graph, preprocessing: &Preprocessing, budget: Option<u64>) -> Result<Self> {
+        Self::on(&Device::Cpu, graph, preprocessing, 1, budget)
+    }
+
+    /// Compiles a graph with one image input, for `batch` images a run.
     ///
     /// # Errors
-    /// `shape` where the input takes no images of the preprocessing's size, `over-budget`.
-    pub fn new(graph: &Graph, preprocessing: &Preprocessing, budget: Option<u64>) -> Result<Self> {
+    /// `shape` where the input takes no images of the preprocessing's size, `over-budget`; on a GPU those of [`Session::on`].
+    pub fn on(
+        device: &Device,
+        graph: &Graph,
+        preprocessing: &Preprocessing,
+        batch: usize,
+        budget: Option<u64>,
+    ) -> Result<Self> {
         let (input, layout) = image_input(graph, preprocessing)?;
-        let session = Session::new(graph, 1, budget)?;
+        let session = Session::on(device, graph, batch, budget)?;
         let len = preprocessing.size.width as usize * preprocessing.size.height as usize * 3;
-        let nchw = vec![0.0; if layout == Layout::Nchw { len } else { 0 }];
-        Ok(Self { session, preprocessing: preprocessing.clone(), input, layout, nhwc: vec![0.0; len], nchw })
+        let nchw = vec![0.0; if layout == Layout::Nchw { batch * len } else { 0 }];
+        let nhwc = vec![0.0; batch * len];
+        Ok(Self { session, preprocessing: preprocessing.clone(), input, layout, nhwc, nchw })
     }
 
     /// The same network on the same weights, with memory of its own.
@@ -70,8 +82,10 @@ impl Trunk {
 
     /// Resizes, normalises and runs one image. Returns all boundary values, one after the other.
     pub fn featurize(&mut self, image: Image<'_>) -> Result<Vec<f32>> {
-        self.preprocessing.preprocess(image, &mut self.nhwc)?;
-        self.run()
+        self.preprocessing.preprocess(image, self.nhwc.get_mut(..self.preprocessing.len()).unwrap_or_default())?;
+        self.write()?;
+        self.session.run(&[])?;
+        self.values(0)
     }
 
     /// Like [`Trunk::featurize`] for a view of sample `index`; `partner` is the image it is mixed with, if it is. View 0 gives
@@ -86,27 +100,59 @@ impl Trunk {
         image: Image<'_>,
         partner: Option<Image<'_>>,
     ) -> Result<Vec<f32>> {
-        views.render(&self.preprocessing, (index, view), image, partner, &mut self.nhwc)?;
-        self.run()
+        let row = self.nhwc.get_mut(..self.preprocessing.len()).unwrap_or_default();
+        views.render(&self.preprocessing, (index, view), image, partner, row)?;
+        self.write()?;
+        self.session.run(&[])?;
+        self.values(0)
     }
 
-    /// Runs on the preprocessed pixels.
-    fn run(&mut self) -> Result<Vec<f32>> {
+    /// Runs on preprocessed pixels, `[n, height, width, 3]`, at most a batch; resolves to all boundary values of the first image,
+    /// then those of the others.
+    ///
+    /// # Errors
+    /// `bad-option` for more or less than whole images; those of [`Session::arrived`].
+    pub async fn run(&mut self, pixels: &[f32]) -> Result<Vec<f32>> {
+        let len = self.preprocessing.len();
+        let Some(rows) = self.nhwc.get_mut(..pixels.len()).filter(|rows| rows.len().is_multiple_of(len)) else {
+            return Err(Error::option("pixels", format!("{} values are no batch of images", pixels.len())));
+        };
+        rows.copy_from_slice(pixels);
+        self.write()?;
+        self.session.start(&[])?;
+        self.session.arrived().await?;
+        let mut all = Vec::new();
+        for row in 0..pixels.len() / len {
+            all.extend(self.values(row)?);
+        }
+        Ok(all)
+    }
+
+    /// Writes the preprocessed pixels.
+    fn write(&mut self) -> Result<()> {
         let pixels = match self.layout {
             Layout::Nhwc => &self.nhwc,
             Layout::Nchw => {
-                let plane = self.nhwc.len() / 3;
-                for (channel, values) in self.nchw.chunks_exact_mut(plane).enumerate() {
-                    let source = self.nhwc.iter().skip(channel).step_by(3);
-                    values.iter_mut().zip(source).for_each(|(y, x)| *y = *x);
+                let len = self.preprocessing.len();
+                for (nchw, nhwc) in self.nchw.chunks_exact_mut(len).zip(self.nhwc.chunks_exact(len)) {
+                    for (channel, values) in nchw.chunks_exact_mut(len / 3).enumerate() {
+                        let source = nhwc.iter().skip(channel).step_by(3);
+                        values.iter_mut().zip(source).for_each(|(y, x)| *y = *x);
+                    }
                 }
                 &self.nchw
             }
         };
-        self.session.run(&[(&self.input, pixels)])?;
+        self.session.write(&self.input, pixels)
+    }
+
+    /// All boundary values of an image of the run.
+    fn values(&self, row: usize) -> Result<Vec<f32>> {
         let mut all = Vec::new();
-        for index in 0..self.session.outputs().len() {
-            all.extend_from_slice(self.session.output(index)?);
+        for (index, (_, shape)) in self.session.outputs().iter().enumerate() {
+            let len = shape.len() / shape.first().copied().unwrap_or(1).max(1);
+            let values = self.session.output(index)?.get(row * len..(row + 1) * len);
+            all.extend_from_slice(values.ok_or_else(|| Error::internal("a run has fewer images"))?);
         }
         Ok(all)
     }
