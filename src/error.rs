@@ -79,6 +79,9 @@ pub enum Error {
         /// What the driver or browser says.
         reason: String,
     },
+    /// Another call is at work on the same object.
+    #[error("another call is under way: await it first")]
+    Busy,
     /// Cached features were made by another trunk or preprocessing.
     #[error("features were made by trunk {found}, this model's trunk is {expected}")]
     StaleFeatures {
@@ -140,6 +143,7 @@ impl Error {
             Self::OverBudget { .. } | Self::GpuMemory => "over-budget",
             Self::NoKernel { .. } | Self::NoGpu { .. } => "no-gpu",
             Self::DeviceLost { .. } => "device-lost",
+            Self::Busy => "busy",
             Self::StaleFeatures { .. } => "stale-features",
             Self::Integrity { .. } => "integrity",
             Self::BadImage { .. } => "bad-image",

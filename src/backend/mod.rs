@@ -3,7 +3,6 @@
 mod cpu;
 #[cfg(feature = "webgpu")]
 pub mod gpu;
-mod probe;
 mod readback;
 mod session;
 mod step_time;
@@ -15,7 +14,6 @@ use crate::plan::Plan;
 pub use cpu::CpuBackend;
 #[cfg(feature = "webgpu")]
 pub use gpu::{Gpu, GpuBackend};
-pub use probe::{Choice, choose};
 pub use readback::{Readback, Request};
 pub use session::{Session, Sibling};
 pub use step_time::StepTime;

@@ -1,12 +1,15 @@
-//! What JavaScript sees: conversion and nothing else. Every call is synchronous; long work comes in slices.
+//! What JavaScript sees: conversion and nothing else. Long work comes in slices.
 //!
 //! With the feature `threads` the module has an instance in each of several workers, on one memory; a handle belongs to the instance
 //! that made it.
 //!
-//! No method keeps a borrow across calls, and none can be entered twice: JavaScript is single-threaded and nothing here awaits.
+//! No method keeps a borrow across calls. What may wait for a GPU gives a promise and takes what it works on with it: calls
+//! meanwhile are `busy`.
 
 mod convert;
+mod device;
 mod features;
+mod lent;
 mod model;
 mod split;
 #[cfg(feature = "threads")]
@@ -14,13 +17,14 @@ mod threads;
 mod trainer;
 mod trunk;
 
+pub use device::WasmDevice;
 pub use features::WasmFeatures;
 pub use model::WasmModel;
 pub use split::{balanced_indices, fold_indices, split_indices};
 #[cfg(feature = "threads")]
 pub use threads::{join_threads, start_threads};
 pub use trainer::WasmTrainer;
-pub use trunk::{WasmTrunk, WasmViews};
+pub use trunk::{WasmBatchTrunk, WasmPreprocessing, WasmTrunk, WasmViews};
 
 use js_sys::{Object, WebAssembly};
 use wasm_bindgen::JsCast;
@@ -56,14 +60,4 @@ pub fn memory_use() -> JsValue {
 pub fn print_summary(vertices: JsValue, total: usize, trainable: usize) -> convert::JsResult<String> {
     let vertices: Vec<crate::graph::VertexSummary> = convert::from_js(vertices, "vertices")?;
     Ok(crate::graph::print_summary(&vertices, total, trainable))
-}
-
-/// Name, version and reason of the backend in use: what `device` shows.
-#[wasm_bindgen]
-pub fn device() -> JsValue {
-    let choice = crate::backend::choose();
-    let object = Object::new();
-    convert::set(&object, "backend", &choice.backend.into());
-    convert::set(&object, "reason", &choice.reason.into());
-    object.into()
 }

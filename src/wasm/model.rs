@@ -1,12 +1,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use js_sys::{Function, Map, Object};
+use js_sys::{Function, Map, Object, Promise};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{self, JsResult, OrThrow, from_js, names, to_js};
+use super::device::WasmDevice;
 use super::features::WasmFeatures;
+use super::lent::Lent;
 use crate::data::{Image, Preprocessing};
 use crate::eval::Evaluation;
 use crate::formats::Format;
@@ -32,6 +35,8 @@ pub struct WasmModel {
     predictor: RefCell<Option<Predictor>>,
     /// The plan of the last run: the next one is mostly like it.
     runner: RefCell<Option<Runner>>,
+    /// A predictor on a GPU.
+    gpu_predictor: RefCell<Option<Rc<Lent<Predictor>>>>,
     /// Hashing a trunk reads all its weights; the key of each cut is kept.
     keys: RefCell<BTreeMap<Option<Vec<String>>, String>>,
     tensors: usize,
@@ -47,7 +52,14 @@ impl WasmModel {
     fn new(model: Model) -> Self {
         let tensors = model.graph.iter().filter(|(_, v)| v.is_stored()).count();
         LIVE_TENSORS.set(LIVE_TENSORS.get() + tensors);
-        Self { model, predictor: RefCell::default(), runner: RefCell::default(), keys: RefCell::default(), tensors }
+        Self {
+            model,
+            predictor: RefCell::default(),
+            runner: RefCell::default(),
+            gpu_predictor: RefCell::default(),
+            keys: RefCell::default(),
+            tensors,
+        }
     }
 
     pub(super) fn key(&self, at: Option<Vec<String>>) -> JsResult<String> {
@@ -64,6 +76,7 @@ impl WasmModel {
     pub(super) fn changed(&mut self) {
         self.predictor.replace(None);
         self.runner.replace(None);
+        self.forget_gpu();
         self.keys.borrow_mut().clear();
     }
 
@@ -237,6 +250,24 @@ impl WasmModel {
             None => Vec::new(),
         };
         to_js(&predictions)
+    }
+
+    /// `predict` on a device: a promise of the same, for an image that `WasmPreprocessing` made.
+    #[wasm_bindgen(js_name = predictOn)]
+    pub fn predict_on(&self, device: &WasmDevice, pixels: Vec<f32>, top_k: usize) -> JsResult<Promise> {
+        let mut made = self.gpu_predictor.borrow_mut();
+        let predictor = match &*made {
+            Some(predictor) => Rc::clone(predictor),
+            None => Rc::new(Lent::new(Predictor::on(&device.device, &self.model).or_throw()?)),
+        };
+        *made = Some(Rc::clone(&predictor));
+        Ok(predictor.promise(async move |predictor| to_js(&predictor.predict_pixels(&pixels, top_k).await.or_throw()?)))
+    }
+
+    /// Frees what `predictOn` keeps on its device.
+    #[wasm_bindgen(js_name = forgetGpu)]
+    pub fn forget_gpu(&self) {
+        self.gpu_predictor.replace(None);
     }
 
     /// `CutPoint[]` of the package.

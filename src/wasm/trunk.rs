@@ -2,15 +2,18 @@ use std::collections::BTreeMap;
 #[cfg(feature = "threads")]
 use std::sync::{Mutex, PoisonError};
 
+use js_sys::{Float32Array, Promise};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{JsResult, OrThrow, Pixels, from_js, to_js};
-#[cfg(feature = "threads")]
-use super::{convert::names, model::WasmModel};
-use crate::data::{Augmentation, Image, Size, Views};
+use super::convert::{JsResult, OrThrow, Pixels, from_js, names, to_js};
+use super::device::WasmDevice;
+use super::lent::Lent;
+use super::model::WasmModel;
+use crate::data::{Augmentation, Image, Preprocessing, Size, Views};
 #[cfg(feature = "threads")]
 use crate::error::Error;
+use crate::tensor::Shape;
 #[cfg(feature = "threads")]
 use crate::transfer::TrunkSibling;
 use crate::transfer::{LoadOptions, Model, Trunk};
@@ -36,6 +39,11 @@ pub struct WasmTrunk {
 pub(super) struct TensorShape {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
+}
+
+fn shapes(tensors: Vec<(String, Shape)>) -> JsResult<JsValue> {
+    let shape = |(name, shape): (String, Shape)| TensorShape { name, shape: shape.to_vec() };
+    to_js(&tensors.into_iter().map(shape).collect::<Vec<_>>())
 }
 
 #[wasm_bindgen]
@@ -77,8 +85,7 @@ impl WasmTrunk {
 
     /// Names and shapes (without the batch) of the boundary tensors.
     pub fn tensors(&self) -> JsResult<JsValue> {
-        let shape = |(name, shape): (String, crate::tensor::Shape)| TensorShape { name, shape: shape.to_vec() };
-        to_js(&self.trunk.tensors().into_iter().map(shape).collect::<Vec<_>>())
+        shapes(self.trunk.tensors())
     }
 
     /// Resizes, normalises and runs one image.
@@ -102,6 +109,76 @@ impl WasmTrunk {
         let partner = if partner.is_undefined() { None } else { Some(Pixels::from_js(partner)?) };
         let partner = partner.as_ref().map(Pixels::image).transpose()?;
         self.trunk.featurize_view(&views.views, (index, view), image.image()?, partner).or_throw()
+    }
+}
+
+/// The frozen part on a device, for a batch of preprocessed images at a time.
+#[wasm_bindgen]
+pub struct WasmBatchTrunk {
+    trunk: Lent<Trunk>,
+}
+
+#[wasm_bindgen]
+impl WasmBatchTrunk {
+    /// Compiles the part of the model before the cut `at`.
+    pub fn create(device: &WasmDevice, model: &WasmModel, at: JsValue, batch: usize) -> JsResult<WasmBatchTrunk> {
+        let at = names(at, "at")?;
+        let split = model.model.split(at.as_deref()).or_throw()?;
+        let trunk = Trunk::on(&device.device, &split.trunk, &model.model.preprocessing, batch, None).or_throw()?;
+        Ok(Self { trunk: Lent::new(trunk) })
+    }
+
+    /// As of `WasmTrunk`.
+    pub fn tensors(&self) -> JsResult<JsValue> {
+        let tensors = self.trunk.with(|trunk| Ok(trunk.tensors()))?;
+        shapes(tensors)
+    }
+
+    /// Resolves to the features of images that `WasmPreprocessing` made, one image after the other.
+    pub fn run(&self, pixels: Vec<f32>) -> Promise {
+        self.trunk.promise(async move |trunk| {
+            let features = trunk.run(&pixels).await.or_throw()?;
+            Ok(Float32Array::from(features.as_slice()).into())
+        })
+    }
+}
+
+/// Makes images the input of a network.
+#[wasm_bindgen]
+pub struct WasmPreprocessing {
+    preprocessing: Preprocessing,
+}
+
+#[wasm_bindgen]
+impl WasmPreprocessing {
+    /// From `Preprocessing` of the package.
+    pub fn create(preprocessing: JsValue) -> JsResult<WasmPreprocessing> {
+        Ok(Self { preprocessing: from_js(preprocessing, "preprocessing")? })
+    }
+
+    /// The image resized and normalised: `[height, width, 3]`.
+    pub fn image(&self, pixels: &[u8], width: u32, height: u32, channels: u8) -> JsResult<Vec<f32>> {
+        let image = Image::new(pixels, width, height, channels).or_throw()?;
+        let mut out = vec![0.0; self.preprocessing.len()];
+        self.preprocessing.preprocess(image, &mut out).or_throw()?;
+        Ok(out)
+    }
+
+    /// The same for a view, as of `WasmTrunk`.
+    pub fn view(
+        &self,
+        views: &WasmViews,
+        index: usize,
+        view: usize,
+        image: &JsValue,
+        partner: &JsValue,
+    ) -> JsResult<Vec<f32>> {
+        let image = Pixels::from_js(image)?;
+        let partner = if partner.is_undefined() { None } else { Some(Pixels::from_js(partner)?) };
+        let partner = partner.as_ref().map(Pixels::image).transpose()?;
+        let mut out = vec![0.0; self.preprocessing.len()];
+        views.views.render(&self.preprocessing, (index, view), image.image()?, partner, &mut out).or_throw()?;
+        Ok(out)
     }
 }
 

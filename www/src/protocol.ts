@@ -1,7 +1,7 @@
 // What travels between the page, the engine worker and the trunk workers.
 import type {
-  Augmentation, CutPoint, Evaluation, ExportFormat, ExportOptions, ExportResult, FitOptions, HeatMap, History, LoadOptions, LoadProgress, Prediction,
-  Progress, Tensor, ZooName,
+  Augmentation, CutPoint, DeviceInfo, EngineOptions, Evaluation, ExportFormat, ExportOptions, ExportResult, FitOptions, HeatMap, History, LoadOptions,
+  LoadProgress, Prediction, Preprocessing, Progress, Tensor, ZooName,
 } from './api.js';
 import type { Call } from './channel.js';
 import type { WireError } from './errors.js';
@@ -13,12 +13,16 @@ export interface Boot { role: Role; module: WebAssembly.Module; build: WasmBuild
 
 /** What a worker is for. */
 export type Role =
-  /** Owns models, features and training. `memoryBudget` in bytes. */
-  | { kind: 'engine'; port: MessagePort; threads: number; memoryBudget: number }
+  /** Owns models, features, the GPU and training. `memoryBudget` in bytes. */
+  | { kind: 'engine'; port: MessagePort; threads: number; memoryBudget: number; backend: NonNullable<EngineOptions['backend']> }
   /** Decodes images and runs trunks. Decoded pixels are kept up to `pixelCap` bytes. */
   | { kind: 'trunk'; port: MessagePort; pixelCap: number }
   /** Helps the engine with its calls, and listens to nobody. */
   | { kind: 'thread' };
+
+/** What the engine worker knows of where plans run. */
+export type DeviceState = Pick<DeviceInfo, 'backend' | 'reason' | 'adapter'>;
+export type Adapter = NonNullable<DeviceInfo['adapter']>;
 
 /** Raw pixels: rows of `channels` bytes, not premultiplied. */
 export interface Pixels { data: Uint8Array; width: number; height: number; channels: number }
@@ -97,7 +101,9 @@ export interface EngineService {
   saveFeatures: Call<number, Uint8Array>;
   releaseFeatures: Call<number, void>;
 
-  memory: Call<undefined, { wasmBytes: number; peakBytes: number; liveTensors: number }>;
+  /** Looks for a GPU; rejects with 'no-gpu' where there has to be one. */
+  start: Call<undefined, DeviceState>;
+  memory: Call<undefined, { wasmBytes: number; gpuBytes: number; peakBytes: number; liveTensors: number }>;
   /** A worker started for the engine died. */
   workerFailed: Call<{ worker: number; error: WireError }, void>;
 }
@@ -108,6 +114,8 @@ export interface PageService {
   /** Starts threads on the engine's memory. */
   startThreads: Call<{ threads: number; memory: WebAssembly.Memory }, void>;
   stopWorker: Call<{ worker: number }, void>;
+  /** Without a cause, only what is known of the device is new. */
+  deviceChanged: Call<{ device: DeviceState; cause: string | undefined }, void>;
 }
 
 /** A trunk: as regraft bytes, or in the memory that the worker shares with the engine. */
@@ -121,6 +129,8 @@ export interface TrunkService {
   check: Call<ImageRef, boolean>;
   pixels: Call<ImageRef, Pixels>;
   featurize: Call<ImageRef & { views: ViewsRef | undefined }, ImageFeatures>;
+  /** Makes an image the input of a network, for a trunk that runs elsewhere. */
+  preprocess: Call<ImageRef & { preprocessing: Preprocessing; views: ViewsRef | undefined }, NetworkInput>;
   /** Drops kept pixels whose key starts so. */
   forget: Call<string, void>;
 }
@@ -129,6 +139,9 @@ export interface ImageRef { image: WireImage; key?: string | undefined }
 
 /** The augmented views 1, 2, … of sample `index`, one for each of `partners`: the images they are mixed with, if they are. */
 export interface ViewsRef { augmentation: Augmentation; options: ViewOptions; index: number; partners: (WireImage | undefined)[] }
+
+/** The plain view of an image and then the others, each height × width × 3; and the size of the wasm memory that is the worker's own. */
+export interface NetworkInput { pixels: Float32Array; wasmBytes: number }
 
 /** What the trunk made of one image: all tensors one after the other, of the plain view and then of the others; and the size of the wasm memory that is the worker's own. */
 export interface ImageFeatures { features: Float32Array; tensors: FeatureTensor[]; wasmBytes: number }

@@ -51,6 +51,10 @@ export interface WasmModel extends Freed {
   outputFromFeatures(features: WasmFeatures, at: Cut): Record<string, Tensor>;
   evaluate(features: WasmFeatures, options: { topN?: number | undefined }, at: Cut): Omit<Evaluation, 'toString'> & { text: string };
   predict(pixels: Uint8Array, width: number, height: number, channels: number, topK: number): Prediction[];
+  /** predict() on a device, for what WasmPreprocessing made of an image. */
+  predictOn(device: WasmDevice, pixels: Float32Array, topK: number): Promise<Prediction[]>;
+  /** Frees what predictOn() keeps on its device. */
+  forgetGpu(): void;
   cutPoints(): CutPoint[];
   gradCam(pixels: Uint8Array, width: number, height: number, channels: number, label: string | undefined, at: string | undefined): HeatMap;
   /** The trainable part alone, with the parameters' present values. */
@@ -73,6 +77,29 @@ export interface WasmTrunk extends Freed {
 export interface SharedTrunk extends WasmTrunk {
   /** Makes one on the same weights, for a thread of its own: the number that take() wants there, once. */
   handOver(): number;
+}
+
+/** Where plans run. */
+export interface WasmDevice extends Freed {
+  gpuBytes(): number;
+  /** Frees buffers that wait to be used again. */
+  trim(): void;
+  /** Loses the device. */
+  destroy(): void;
+}
+
+/** The frozen part of a model on a device, for a batch of images at a time. A call while run() is under way is 'busy'. */
+export interface WasmBatchTrunk extends Freed {
+  tensors(): FeatureTensor[];
+  /** Features of at most a batch of images that WasmPreprocessing made, one after the other. */
+  run(pixels: Float32Array): Promise<Float32Array>;
+}
+
+/** Makes images the input of a network: height × width × 3. */
+export interface WasmPreprocessing extends Freed {
+  image(pixels: Uint8Array, width: number, height: number, channels: number): Float32Array;
+  /** As of WasmTrunk. */
+  view(views: WasmViews, index: number, view: number, image: WasmPixels, partner: WasmPixels | undefined): Float32Array;
 }
 /** One boundary tensor of one image. */
 export interface FeatureTensor { name: string; shape: number[] }
@@ -109,10 +136,14 @@ export interface WasmFeatures extends Freed {
   share(): WasmFeatures;
 }
 
-/** Training of the unfrozen part on cached features, in slices. */
+/** Training of the unfrozen part on cached features, in slices. A call while a promise is open is 'busy'. */
 export interface WasmTrainer extends Freed {
   /** Trains for about budgetMs, at least one iteration, and not past the end of an epoch. */
-  run(budgetMs: number): TrainStatus;
+  run(budgetMs: number): Promise<TrainStatus>;
+  /** Waits for what checkpoint() and finish() give. */
+  arrive(): Promise<void>;
+  /** Goes on on another device from the end of the last epoch. */
+  moveTo(device: WasmDevice): void;
   /** One step, part by part; the run does not count it. */
   profile(now: () => number): StepTime[];
   /** Ends the run as early stopping does: the next run() says so. */
@@ -147,6 +178,9 @@ export interface WasmModule {
   memoryUse(): { wasmBytes: number; liveTensors: number };
   WasmModel: { load(files: Map<string, Uint8Array>, options: ModelOptions): WasmModel };
   WasmTrunk: { load(bytes: Uint8Array): WasmTrunk };
+  WasmDevice: { cpu(): WasmDevice; webgpu(): Promise<WasmDevice> };
+  WasmBatchTrunk: { create(device: WasmDevice, model: WasmModel, at: Cut, batch: number): WasmBatchTrunk };
+  WasmPreprocessing: { create(preprocessing: Preprocessing): WasmPreprocessing };
   WasmViews: { create(augmentation: Augmentation, options: ViewOptions): WasmViews };
   WasmFeatures: {
     create(tensors: FeatureTensor[], options: { count: number; labels: readonly string[]; trunkKey: string; dtype: 'f32' | 'f16'; views: number }): WasmFeatures;
@@ -155,7 +189,7 @@ export interface WasmModule {
   WasmTrainer: {
     /** Takes the handle `validation` away. With a checkpoint, its settings hold where `options` says nothing. */
     create(
-      model: WasmModel, at: Cut, train: WasmFeatures, validation: WasmFeatures | undefined, options: object, checkpoint: Uint8Array | undefined,
+      device: WasmDevice, model: WasmModel, at: Cut, train: WasmFeatures, validation: WasmFeatures | undefined, options: object, checkpoint: Uint8Array | undefined,
     ): WasmTrainer;
   };
   /** Groups: -1 = none. Results are positions in the lists given. */

@@ -82,6 +82,8 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
         expectedCalibrationError: 0, labels: names, perClass: [], confusionMatrix: [], mistakes: [], text: `${count} images`,
       };
     },
+    predictOn: unused,
+    forgetGpu: unused,
     predict: (pixels) => [{ label: labels[0]!, index: 0, probability: pixels[0]! / 255 }],
     export: () => ({ files: new Map([['model.onnx', new Uint8Array([7])]]), verified: { samples: 1, maxAbsDiff: 0 } }),
   });
@@ -111,6 +113,12 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
         });
       },
     },
+    WasmDevice: {
+      cpu: () => ({ gpuBytes: () => 0, trim: () => undefined, destroy: unused, free: () => undefined }),
+      webgpu: () => Promise.reject(Object.assign(new Error('no GPU: not in the fake'), { code: 'no-gpu' })),
+    },
+    WasmBatchTrunk: { create: unused },
+    WasmPreprocessing: { create: unused },
     WasmViews: { create: unused },
     WasmFeatures: {
       create: (tensors, { count, labels, trunkKey, dtype }) => features(
@@ -118,14 +126,16 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
       load: unused,
     },
     WasmTrainer: {
-      create: (_model, _at, _train, validation): WasmTrainer => {
+      create: (_device, _model, _at, _train, validation): WasmTrainer => {
         validation?.free();
         let iteration = 0;
         return counted<WasmTrainer>({
-          run: (): TrainStatus => {
+          run: async (): Promise<TrainStatus> => {
             iteration++;
             return { finished: iteration === iterations, epoch: 1, epochs: 1, iteration, iterations, loss: 1 / iteration, accuracy: 0, learningRate: 0.1, epochEnded: false };
           },
+          arrive: async () => undefined,
+          moveTo: unused,
           stop: unused,
           profile: unused,
           checkpoint: () => Uint8Array.of(iteration),
@@ -168,7 +178,7 @@ export function fakeHost(log: Log, iterations?: number): Host {
           if (role.kind === 'thread') throw new Error('no threads in the fake');
           open = role.port;
           const instance = { wasm: fakeWasm(log, iterations) };
-          if (role.kind === 'engine') serveEngine(open, instance, role);
+          if (role.kind === 'engine') serveEngine(open, instance, 'simd128', role);
           else serveTrunk(open, instance, (image) => decode(log, image), role.pixelCap);
         },
         terminate: () => open?.close(),

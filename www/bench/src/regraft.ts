@@ -1,6 +1,6 @@
 // Our engine: the wasm module on this thread for what one thread does, the package for the rest.
 import { createEngine, type SimdBuild, type Tensor } from 'regraft';
-import type { StepTime, WasmFeatures, WasmModel, WasmModule, WasmTrainer } from '../../src/wasm-module.js';
+import type { StepTime, WasmDevice, WasmFeatures, WasmModel, WasmModule, WasmTrainer } from '../../src/wasm-module.js';
 
 export type { StepTime };
 
@@ -73,6 +73,7 @@ export class RegraftTrainer {
   constructor(
     module: WasmModule, private readonly model: WasmModel, rows: Float32Array, targets: Float32Array,
     { count, batchSize, learningRate, labels }: Rows,
+    device: WasmDevice = module.WasmDevice.cpu(),
   ) {
     const shapes = model.info().vertices;
     const tensors = model.boundary(undefined).map((name) => {
@@ -84,7 +85,7 @@ export class RegraftTrainer {
     for (let row = 0; row < count; row++) {
       this.features.set(row, targets.subarray(row * classes, (row + 1) * classes), `row ${row}`, -1, rows.subarray(row * width, (row + 1) * width));
     }
-    this.trainer = module.WasmTrainer.create(model, undefined, this.features, undefined, {
+    this.trainer = module.WasmTrainer.create(device, model, undefined, this.features, undefined, {
       epochs: 1_000_000, batchSize, shuffle: false, updater: { type: 'adam', learningRate },
     }, undefined);
   }
@@ -95,13 +96,13 @@ export class RegraftTrainer {
   }
 
   /** Updates to the end of the epoch. */
-  epoch(): void {
-    this.trainer.run(Infinity);
+  async epoch(): Promise<void> {
+    await this.trainer.run(Infinity);
   }
 
   /** One update; the mean loss of the epoch so far. */
-  step(): number {
-    return this.trainer.run(0).loss;
+  async step(): Promise<number> {
+    return (await this.trainer.run(0)).loss;
   }
 
   profile(rounds: number): StepTime[] {

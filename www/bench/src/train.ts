@@ -23,7 +23,7 @@ const LONGEST_FIRST = 150_000;
 const LONGEST_STEP = 60_000;
 const LEARNING_RATE = 1e-4;
 
-interface Trainee { name: string; version: string; threads: number; step(batch: number): number | Promise<number>; epoch?(): void }
+interface Trainee { name: string; version: string; threads: number; step(batch: number): number | Promise<number>; epoch?(): Promise<void> }
 
 export async function trainingRow({ net, batch, threads, opponents, ours }: Training, budget: Budget): Promise<Row> {
   const folder = `./nets/${net}`;
@@ -96,9 +96,9 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
         trainer ??= made;
         // The module tells the mean of the epoch so far.
         let sum = 0;
-        const step = (at: number): number => {
+        const step = async (at: number): Promise<number> => {
           const before = sum;
-          sum = made.step() * (at + 1);
+          sum = await made.step() * (at + 1);
           return sum - before;
         };
         return { name: build, version: versions.regraft, threads: 1, step, epoch: () => made.epoch() };

@@ -1,10 +1,10 @@
 import type { Dataset, DatasetOptions, DeviceInfo, Engine, EngineOptions, FeatureSet, LoadOptions, Model, ModelSource, Sample } from '../api.js';
-import { chooseBackend } from '../backend.js';
+import { checkBackend } from '../backend.js';
 import { Channel, aborted } from '../channel.js';
 import { RegraftError, toWire } from '../errors.js';
 import type { Host, HostWorker } from '../host.js';
 import { simdOf } from '../loader.js';
-import type { Boot, EngineService, PageService, Role } from '../protocol.js';
+import type { Boot, DeviceState, EngineService, PageService, Role } from '../protocol.js';
 import { readDataset } from './dataset.js';
 import { StoredFeatures } from './features.js';
 import { ModelProxy } from './model.js';
@@ -17,7 +17,7 @@ export async function startEngine(host: Host, options: EngineOptions): Promise<E
   const { backend, threads = host.threads(), memoryBudget = Infinity, assetsUrl, signal } = checkOptions(options, {
     backend: true, threads: true, memoryBudget: true, assetsUrl: true, signal: true,
   });
-  const chosen = chooseBackend(backend);
+  const requested = checkBackend(backend);
   checkNumber('threads', threads, 1, Infinity, 'integer');
   checkNumber('memoryBudget', memoryBudget, 1, Infinity);
   if (signal?.aborted) throw aborted();
@@ -34,14 +34,16 @@ export async function startEngine(host: Host, options: EngineOptions): Promise<E
       for (let n = 1; n <= count; n++) workers.start(ENGINE - n, { kind: 'thread' }, memory, (error) => channel.close(error));
     },
     stopWorker: ({ worker }) => workers.stop(worker),
+    deviceChanged: ({ device, cause }) => engine?.deviceChanged(device, cause),
   });
-  workers.start(ENGINE, { kind: 'engine', port: port2, threads, memoryBudget }, undefined, (error) => channel.close(error));
-  await channel.call('memory', undefined, { signal }).catch((error: unknown) => {
+  let engine: EngineProxy | undefined;
+  workers.start(ENGINE, { kind: 'engine', port: port2, threads, memoryBudget, backend: requested }, undefined, (error) => channel.close(error));
+  const state = await channel.call('start', undefined, { signal }).catch((error: unknown) => {
     workers.stopAll();
     throw error;
   });
-  const device: DeviceInfo = { ...chosen, simd: simdOf(build), threads };
-  return new EngineProxy(host, device, new Session(channel, threads, wasm), workers);
+  engine = new EngineProxy(host, { ...state, simd: simdOf(build), threads }, new Session(channel, threads, wasm), workers);
+  return engine;
 }
 
 /** The engine worker's number. Those of the pool count from 0, the engine's threads down from here. */
@@ -73,8 +75,10 @@ class Workers {
 }
 
 class EngineProxy implements Engine {
+  private readonly listeners = new Set<(device: DeviceInfo, cause: string) => void>();
+
   constructor(
-    private readonly host: Host, readonly device: DeviceInfo, private readonly session: Session, private readonly workers: Workers,
+    private readonly host: Host, public device: DeviceInfo, private readonly session: Session, private readonly workers: Workers,
   ) {}
 
   async load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
@@ -95,12 +99,18 @@ class EngineProxy implements Engine {
   }
 
   async memory(): ReturnType<Engine['memory']> {
-    return { ...await this.session.channel.call('memory', undefined), gpuBytes: 0 };
+    return this.session.channel.call('memory', undefined);
   }
 
-  onDeviceChange(): () => void {
-    // The CPU is never lost.
-    return () => undefined;
+  onDeviceChange(listener: (device: DeviceInfo, cause: string) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Takes over what the engine worker says. */
+  deviceChanged(state: DeviceState, cause: string | undefined): void {
+    this.device = { ...this.device, ...state };
+    if (cause !== undefined) for (const listener of [...this.listeners]) listener(this.device, cause);
   }
 
   async dispose(): Promise<void> {

@@ -1,8 +1,8 @@
 import { Channel, type CallContext, type Handlers } from '../channel.js';
-import type { History, Progress } from '../api.js';
+import type { History, Prediction, Progress } from '../api.js';
 import type { EngineService, FitArgs, LoadArgs, ModelRef, ModelState, PageService } from '../protocol.js';
-import type { Instance } from '../loader.js';
-import type { WasmFeatures, WasmModel } from '../wasm-module.js';
+import type { Instance, WasmBuild } from '../loader.js';
+import type { WasmDevice, WasmFeatures, WasmModel } from '../wasm-module.js';
 import { featurize, type Caller, type Trunk } from './featurize.js';
 import { fit, isDisposed, nothingTrained } from './fit.js';
 import { inOrderOf } from './labels.js';
@@ -14,12 +14,12 @@ import { EngineState, type EngineSettings } from './state.js';
 const TOP_K = 5;
 
 /** Serves the engine worker: owns models, features and training. */
-export function serveEngine(port: MessagePort, instance: Instance, settings: EngineSettings): void {
+export function serveEngine(port: MessagePort, instance: Instance, build: WasmBuild, settings: EngineSettings): void {
   const { shared } = instance;
-  const state = new EngineState(instance, settings, {
+  const state = new EngineState(instance, build, settings, {
     start: (worker, role) => void page.call('startWorker', { worker, role, memory: shared?.memory }, { transfer: [role.port] }),
     stop: (worker) => void page.call('stopWorker', { worker }),
-  });
+  }, (device, cause) => void page.call('deviceChanged', { device, cause }));
   const handlers = { ...modelHandlers(state), ...dataHandlers(state), ...featureHandlers(state) };
   const page = new Channel<PageService, EngineService>(port, handlers);
   if (shared && settings.threads > 1) {
@@ -63,8 +63,20 @@ function modelHandlers(state: EngineState): Part<
     classifier: ({ options, ...part }, context) => usingPart(part, context, (it) => state.keep(it.classifier(options))),
     run: ({ inputs, outputs, ...part }, context) => usingPart(part, context, (it) => it.run(inputs, outputs)),
     predict: ({ model, image, topK = TOP_K }, context) => using(model, context, async (it) => {
-      const { data, width, height, channels } = await pool.pixels({ image }, context.signal);
-      return it.predict(data, width, height, channels, topK);
+      const inPool = async (): Promise<Prediction[]> => {
+        const { data, width, height, channels } = await pool.pixels({ image }, context.signal);
+        return it.predict(data, width, height, channels, topK);
+      };
+      const onGpu = async (gpu: WasmDevice): Promise<Prediction[]> => {
+        const pixels = await pool.preprocess(it.info().preprocessing, { image }, undefined, context.signal);
+        return state.predictions.run(() => {
+          // A device that was lost leaves nothing behind.
+          if (state.predictedOn.get(it) !== gpu) it.forgetGpu();
+          state.predictedOn.set(it, gpu);
+          return it.predictOn(gpu, pixels, topK);
+        });
+      };
+      return state.device.run(state.device.asked(), onGpu, inPool);
     }),
     predictAll: ({ model, samples, topK = TOP_K }, context) => working(model, context, (trunk, caller) => (
       state.withFeatures(trunk, { kind: 'samples', samples }, caller, (made, at) => (
@@ -88,7 +100,10 @@ function modelHandlers(state: EngineState): Part<
       context.transfer(...[...files.values()].map((bytes) => bytes.buffer));
       return { files: Object.fromEntries(files), verified };
     }),
-    releaseModel: (model) => models.release(model),
+    releaseModel: (model) => {
+      models.release(model);
+      state.gpuTrunk.release();
+    },
   };
 }
 
@@ -110,7 +125,7 @@ function dataHandlers({ stores, pool }: EngineState): Part<'addSample' | 'releas
 }
 
 function featureHandlers(state: EngineState): Part<
-  'featurize' | 'outputFromFeatures' | 'loadFeatures' | 'selectFeatures' | 'featureTensors' | 'saveFeatures' | 'releaseFeatures' | 'memory' | 'workerFailed'
+  'featurize' | 'outputFromFeatures' | 'loadFeatures' | 'selectFeatures' | 'featureTensors' | 'saveFeatures' | 'releaseFeatures' | 'start' | 'memory' | 'workerFailed'
 > {
   const { models, features, pool } = state;
   const using = <R>(handle: number, { signal }: CallContext<never>, body: (made: WasmFeatures) => R): Promise<R> => (
@@ -134,6 +149,7 @@ function featureHandlers(state: EngineState): Part<
       return bytes;
     }),
     releaseFeatures: (handle) => features.release(handle),
+    start: () => state.device.start(),
     memory: () => state.memory(),
     workerFailed: ({ worker, error }) => pool.failed(worker, error),
   };
@@ -158,7 +174,7 @@ async function fitOn(
     await state.withLabelled(trunk, train, caller, (rows) => withValidation(async (measured) => {
       seconds.featurize = (performance.now() - start) / 1000;
       const how = { settings, resumeFrom, onCheckpoint: checkpoints ? caller.checkpoint : undefined };
-      history = await fit(state.wasm, trunk, { train: rows, validation: measured }, how, caller);
+      history = await fit(state.wasm, state.device, trunk, { train: rows, validation: measured }, how, caller);
       seconds.train = (performance.now() - start) / 1000 - seconds.featurize;
     }), featurizing);
   } catch (error) {

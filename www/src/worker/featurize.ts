@@ -1,8 +1,10 @@
 import type { Progress } from '../api.js';
 import { RegraftError } from '../errors.js';
 import type { FeaturizeSettings, ImageFeatures, SampleRef, ViewsRef } from '../protocol.js';
-import type { Cut, FeatureTensor, ViewOptions, WasmFeatures, WasmModel } from '../wasm-module.js';
+import type { Cut, FeatureTensor, ViewOptions, WasmDevice, WasmFeatures, WasmModel } from '../wasm-module.js';
 import { Meter } from '../meter.js';
+import type { EngineDevice } from './device.js';
+import type { GpuTrunk } from './gpu-trunk.js';
 import { targetOf } from './labels.js';
 import type { Instance } from '../loader.js';
 import type { TrunkPool } from './pool.js';
@@ -13,6 +15,8 @@ import { trunkSource } from './trunk-source.js';
 export interface FeaturizeContext {
   readonly instance: Instance;
   readonly pool: TrunkPool;
+  readonly device: EngineDevice;
+  readonly gpuTrunk: GpuTrunk;
   readonly stores: SampleStores;
   /** Throws 'over-budget' when so many bytes more are too many. */
   reserve(bytes: number): void;
@@ -90,15 +94,20 @@ function create(
   return wasm.WasmFeatures.create(tensors, { count: indices.length, labels, trunkKey, dtype, views: views + 1 });
 }
 
-/** Gives what the pool makes of the samples at `positions`, as each is done. */
+/** Features of an image, wherever they were made. */
+type Made = Pick<ImageFeatures, 'features' | 'tensors'>;
+
+/** Gives what the trunk makes of the samples at `positions`, as each is done. */
 async function runTrunk(
-  context: FeaturizeContext, { model, at }: Trunk, key: string, samples: SampleRef, positions: readonly number[], perImage: number,
-  viewsOf: (position: number) => ViewsRef | undefined, caller: Caller, onDone: (position: number, made: ImageFeatures) => void,
+  context: FeaturizeContext, trunk: Trunk, key: string, samples: SampleRef, positions: readonly number[], perImage: number,
+  viewsOf: (position: number) => ViewsRef | undefined, caller: Caller, onDone: (position: number, made: Made) => void,
 ): Promise<void> {
   if (positions.length === 0) return;
-  const { pool, stores } = context;
-  const source = trunkSource(context.instance, { model, at });
-  context.reserve(positions.length * perImage * rowBytes(model, at) + source.weightBytes(pool.size));
+  const { pool, stores, device, gpuTrunk } = context;
+  const { model, at } = trunk;
+  const source = trunkSource(context.instance, trunk);
+  const gpu = await gpuTrunk.choose(trunk, key);
+  context.reserve(positions.length * perImage * rowBytes(model, at) + (gpu ? 0 : source.weightBytes(pool.size)));
 
   const meter = new Meter('featurize', caller.progress);
   // One image that fails ends the work on the others.
@@ -106,15 +115,26 @@ async function runTrunk(
   const onAbort = (): void => work.abort(caller.signal.reason);
   if (caller.signal.aborted) onAbort();
   caller.signal.addEventListener('abort', onAbort);
-  let done = 0;
-  try {
-    await Promise.all(positions.map(async (position) => {
+  const open = new Set(positions);
+  const finish = (position: number, made: Made): void => {
+    if (work.signal.aborted || !open.delete(position)) return;
+    onDone(position, made);
+    meter.report(positions.length - open.size, positions.length);
+  };
+  const onGpu = async (on: WasmDevice): Promise<void> => {
+    const rest = [...open];
+    const images = rest.map((position) => ({ ref: stores.image(samples, samples.indices[position]!), views: viewsOf(position) }));
+    await gpuTrunk.featurize(on, trunk, key, images, work.signal, (index, made) => finish(rest[index]!, made));
+  };
+  const inPool = async (): Promise<void> => {
+    await Promise.all([...open].map(async (position) => {
       const image = stores.image(samples, samples.indices[position]!);
       const made = await pool.featurize({ key, source: () => source.get() }, image, viewsOf(position), work.signal).catch(naming(image.id));
-      if (work.signal.aborted) return;
-      onDone(position, made);
-      meter.report(++done, positions.length);
+      finish(position, made);
     }));
+  };
+  try {
+    await device.run(gpu, onGpu, inPool);
   } finally {
     work.abort(new RegraftError('aborted', 'another image failed'));
     source.free();

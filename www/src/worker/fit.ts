@@ -1,13 +1,17 @@
 import type { History, Progress } from '../api.js';
 import { RegraftError } from '../errors.js';
 import type { FitSettings } from '../protocol.js';
-import type { StoppedBy, TrainStatus, WasmFeatures, WasmModule, WasmTrainer } from '../wasm-module.js';
+import type { StoppedBy, TrainStatus, WasmDevice, WasmFeatures, WasmModule, WasmTrainer } from '../wasm-module.js';
+import type { EngineDevice } from './device.js';
 import type { Caller, Trunk } from './featurize.js';
 import { Meter } from '../meter.js';
 import { nextTask } from './yield.js';
 
 /** The worker answers other messages at least this often, give or take one training step. */
 const SLICE_MS = 30;
+
+/** Most that timing takes on each backend, after what has to be made for it. */
+const PROBE_MS = 150;
 
 /** What is trained on. */
 export interface TrainingData { train: WasmFeatures; validation: WasmFeatures | undefined }
@@ -20,12 +24,23 @@ export interface Run { settings: FitSettings; resumeFrom: Uint8Array | undefined
  * stop being numbers: the model then has the parameters of the last completed epoch.
  */
 export async function fit(
-  wasm: WasmModule, { model, at }: Trunk, { train, validation }: TrainingData, how: Run, caller: Caller,
+  wasm: WasmModule, device: EngineDevice, trunk: Trunk, { train, validation }: TrainingData, how: Run, caller: Caller,
 ): Promise<Omit<History, 'seconds'>> {
-  const trainer = wasm.WasmTrainer.create(model, at, train, validation?.share(), how.settings, how.resumeFrom);
+  const { model, at } = trunk;
+  const create = (on: WasmDevice): WasmTrainer => (
+    wasm.WasmTrainer.create(on, model, at, train, validation?.share(), how.settings, how.resumeFrom));
+  const key = [model.trunkKey(at), model.info().parameters.trainable, how.settings.batchSize, how.settings.updater?.type].join(' ');
+  const chosen = await device.forPhase('training', key, {
+    cpu: () => time(create(device.cpu)),
+    gpu: async (gpu) => time(create(gpu)),
+  });
+  const placed = async (on: WasmDevice): Promise<Placed> => ({ trainer: create(on), on });
+  const work = await device.run(chosen, placed, placed);
+  const { trainer } = work;
   try {
     const seconds: number[] = [];
-    const { epochs, stoppedBy, divergence, ...history } = trainer.finish(model, await run(trainer, how, caller, seconds));
+    const stopped = await run(work, device, how, caller, seconds);
+    const { epochs, stoppedBy, divergence, ...history } = trainer.finish(model, stopped);
     // Epochs before a checkpoint took no time here.
     const before = epochs.length - seconds.length;
     const timed = { ...history, epochs: epochs.map((epoch, at) => ({ ...epoch, seconds: seconds[at - before] ?? 0 })) };
@@ -39,24 +54,69 @@ export async function fit(
 }
 
 /** Adds the seconds of each epoch that was completed to `seconds`. */
-async function run(trainer: WasmTrainer, { settings, onCheckpoint }: Run, { signal, progress }: Caller, seconds: number[]): Promise<StoppedBy> {
+async function run(work: Placed, device: EngineDevice, { settings, onCheckpoint }: Run, { signal, progress }: Caller, seconds: number[]): Promise<StoppedBy> {
   const meter = new Meter('train', progress);
   const maxSeconds = settings.earlyStopping?.maxSeconds ?? Infinity;
   const start = performance.now();
   let epochStart = start;
+  const { trainer } = work;
   for (;;) {
     await nextTask();
     if (isDisposed(signal)) throw signal.reason;
-    if (signal.aborted) return 'aborted';
+    if (signal.aborted) {
+      await surely(work, device, () => trainer.arrive());
+      return 'aborted';
+    }
     if (performance.now() - start > 1000 * maxSeconds) trainer.stop();
-    const status = trainer.run(SLICE_MS);
+    const status = await surely(work, device, () => trainer.run(SLICE_MS));
     meter.report(status.iteration, status.iterations, measured(status), status.epochEnded || status.finished);
     if (status.epochEnded) {
       seconds.push((performance.now() - epochStart) / 1000);
       epochStart = performance.now();
       onCheckpoint?.(trainer.checkpoint());
     }
-    if (status.finished) return status.stoppedBy ?? 'epochs';
+    if (status.finished) {
+      await surely(work, device, () => trainer.arrive());
+      return status.stoppedBy ?? 'epochs';
+    }
+  }
+}
+
+/** A trainer, and where it is. */
+interface Placed { readonly trainer: WasmTrainer; on: WasmDevice }
+
+/** What a trainer gives, wherever it has to go for it: a GPU may be lost. */
+async function surely<R>(work: Placed, device: EngineDevice, give: () => Promise<R>): Promise<R> {
+  for (;;) {
+    try {
+      return await give();
+    } catch (error) {
+      await move(work, device, error);
+    }
+  }
+}
+
+async function move(work: Placed, device: EngineDevice, error: unknown): Promise<void> {
+  if (work.on === device.cpu) throw error;
+  work.on = await device.after(error, work.on) ?? device.cpu;
+  try {
+    work.trainer.moveTo(work.on);
+  } catch (again) {
+    await move(work, device, again);
+  }
+}
+
+/** Seconds of an update. The first one warms up. */
+async function time(trainer: WasmTrainer): Promise<number> {
+  try {
+    const before = (await trainer.run(0)).iteration;
+    await trainer.arrive();
+    const start = performance.now();
+    const { iteration } = await trainer.run(PROBE_MS);
+    await trainer.arrive();
+    return (performance.now() - start) / 1000 / Math.max(1, iteration - before);
+  } finally {
+    trainer.free();
   }
 }
 

@@ -1,6 +1,7 @@
 import { Channel } from '../channel.js';
 import { RegraftError, fromWire, type WireError } from '../errors.js';
-import type { ImageFeatures, ImageRef, Pixels, Role, TrunkService, TrunkSource, ViewsRef } from '../protocol.js';
+import type { Preprocessing } from '../api.js';
+import type { ImageFeatures, ImageRef, NetworkInput, Pixels, Role, TrunkService, TrunkSource, ViewsRef } from '../protocol.js';
 
 /** Starts and stops the pool's workers; the page does it. */
 export interface Starter {
@@ -11,7 +12,10 @@ export interface Starter {
 /** The frozen part of a network, for the workers that do not have it yet. */
 export interface TrunkRef { key: string; source(): TrunkSource }
 
-type Job = { kind: 'check' } | { kind: 'pixels' } | { kind: 'featurize'; trunk: TrunkRef; views: ViewsRef | undefined };
+type Job =
+  | { kind: 'check' } | { kind: 'pixels' }
+  | { kind: 'preprocess'; preprocessing: Preprocessing; views: ViewsRef | undefined }
+  | { kind: 'featurize'; trunk: TrunkRef; views: ViewsRef | undefined };
 interface Task {
   job: Job; ref: ImageRef; attempts: number;
   /** Looked at when the task's turn comes. */
@@ -59,6 +63,11 @@ export class TrunkPool {
 
   async featurize(trunk: TrunkRef, ref: ImageRef, views: ViewsRef | undefined, signal: AbortSignal): Promise<ImageFeatures> {
     return await this.submit({ kind: 'featurize', trunk, views }, ref, signal) as ImageFeatures;
+  }
+
+  /** The image as the input of a network, for a trunk on the GPU. */
+  async preprocess(preprocessing: Preprocessing, ref: ImageRef, views: ViewsRef | undefined, signal: AbortSignal): Promise<Float32Array> {
+    return (await this.submit({ kind: 'preprocess', preprocessing, views }, ref, signal) as NetworkInput).pixels;
   }
 
   /** Drops kept pixels whose key starts so. */
@@ -136,6 +145,12 @@ export class TrunkPool {
         return undefined;
       case 'pixels':
         return channel.call('pixels', ref);
+      case 'preprocess': {
+        const input = await channel.call('preprocess', { ...ref, preprocessing: job.preprocessing, views: job.views });
+        worker.wasmBytes = input.wasmBytes;
+        if (ref.key !== undefined) this.keptBy.delete(ref.key);
+        return input;
+      }
       case 'featurize': {
         if (worker.trunkKey !== job.trunk.key) {
           worker.trunkKey = job.trunk.key;

@@ -8,7 +8,7 @@ import { serveTrunk, type Decode } from './trunk.js';
 export async function serve({ role, module, build, memory }: Boot, decode: Decode): Promise<void> {
   const instance = await instantiate(module, build, memory);
   switch (role.kind) {
-    case 'engine': return serveEngine(role.port, instance, role);
+    case 'engine': return serveEngine(role.port, instance, build, role);
     case 'trunk': return serveTrunk(role.port, instance, decode, role.pixelCap);
     case 'thread': return instance.shared?.wasm.joinThreads();
     default: throw new RegraftError('internal', `no such worker: ${JSON.stringify(role satisfies never)}`);

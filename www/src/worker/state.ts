@@ -1,20 +1,29 @@
 import type { Caller, FeaturizeContext, Trunk } from './featurize.js';
 import { RegraftError } from '../errors.js';
-import type { DataRef, FeaturesState, ModelState } from '../protocol.js';
-import type { Instance } from '../loader.js';
-import type { Cut, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
+import type { DataRef, DeviceState, FeaturesState, ModelState, Role } from '../protocol.js';
+import type { Instance, WasmBuild } from '../loader.js';
+import type { Cut, WasmDevice, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
+import { EngineDevice } from './device.js';
 import { PLAIN, featurize } from './featurize.js';
+import { GpuTrunk } from './gpu-trunk.js';
 import { Handles } from './handles.js';
 import { checkLabels, withLabelsOf } from './labels.js';
 import { TrunkPool, type Starter } from './pool.js';
+import { Queue } from './queue.js';
 import { SampleStores } from './samples.js';
 
 /** Settings of an engine; the budget in bytes. */
-export interface EngineSettings { threads: number; memoryBudget: number }
+export type EngineSettings = Omit<Extract<Role, { kind: 'engine' }>, 'kind'>;
 
 /** What an engine worker owns. */
 export class EngineState implements FeaturizeContext {
   readonly pool: TrunkPool;
+  readonly device: EngineDevice;
+  readonly gpuTrunk: GpuTrunk;
+  /** Predictions on the GPU. */
+  readonly predictions = new Queue();
+  /** The GPU on which a model predicted last. */
+  readonly predictedOn = new WeakMap<WasmModel, WasmDevice>();
   readonly stores = new SampleStores();
   readonly models = new Handles<WasmModel>('model');
   readonly features = new Handles<WasmFeatures>('feature set');
@@ -22,9 +31,15 @@ export class EngineState implements FeaturizeContext {
 
   readonly wasm: WasmModule;
 
-  constructor(readonly instance: Instance, private readonly settings: EngineSettings, starter: Starter) {
-    this.wasm = instance.wasm;
+  constructor(
+    readonly instance: Instance, build: WasmBuild, private readonly settings: EngineSettings, starter: Starter,
+    deviceChanged: (device: DeviceState, cause: string | undefined) => void,
+  ) {
+    const { wasm } = instance;
+    this.wasm = wasm;
     this.pool = new TrunkPool(settings.threads, starter);
+    this.device = new EngineDevice(wasm, build, settings.backend, deviceChanged);
+    this.gpuTrunk = new GpuTrunk(wasm, this.device, this.pool);
   }
 
   reserve(bytes: number): void {
@@ -33,9 +48,9 @@ export class EngineState implements FeaturizeContext {
     if (needed > memoryBudget) throw new RegraftError('over-budget', `needs ${needed} bytes, the budget is ${memoryBudget}`);
   }
 
-  memory(): { wasmBytes: number; peakBytes: number; liveTensors: number } {
+  memory(): { wasmBytes: number; gpuBytes: number; peakBytes: number; liveTensors: number } {
     const wasmBytes = this.bytes();
-    return { wasmBytes, peakBytes: this.peakBytes, liveTensors: this.wasm.memoryUse().liveTensors };
+    return { wasmBytes, gpuBytes: this.device.gpuBytes(), peakBytes: this.peakBytes, liveTensors: this.wasm.memoryUse().liveTensors };
   }
 
   /** Takes a model in. */

@@ -2,7 +2,7 @@ import { Channel } from '../channel.js';
 import { RegraftError } from '../errors.js';
 import type { ImageRef, Pixels, TrunkService, TrunkSource, ViewsRef, WireImage } from '../protocol.js';
 import type { Instance } from '../loader.js';
-import type { WasmTrunk } from '../wasm-module.js';
+import type { WasmTrunk, WasmViews } from '../wasm-module.js';
 
 /** Decodes an image as the platform can. Rejects with 'bad-image'. */
 export type Decode = (image: WireImage) => Promise<Pixels>;
@@ -24,14 +24,19 @@ export function serveTrunk(port: MessagePort, { wasm, shared }: Instance, decode
     if (data.length === 0 || data.length !== width * height * channels) throw new RegraftError('bad-image', 'it has no pixels');
   };
 
-  const allViews = (it: WasmTrunk, image: Pixels, { augmentation, options, index }: ViewsRef, partners: (Pixels | undefined)[]): Float32Array => {
+  const allViews = (
+    { augmentation, options }: ViewsRef, partners: (Pixels | undefined)[],
+    render: (drawn: WasmViews, view: number, partner: Pixels | undefined) => Float32Array,
+  ): Float32Array<ArrayBuffer> => {
     const drawn = wasm.WasmViews.create(augmentation, options);
     try {
-      return joined([undefined, ...partners].map((partner, view) => it.featurizeView(drawn, index, view, image, partner)));
+      return joined([undefined, ...partners].map((partner, view) => render(drawn, view, partner)));
     } finally {
       drawn.free();
     }
   };
+  const partnersOf = (views: ViewsRef | undefined): Promise<(Pixels | undefined)[]> => (
+    Promise.all((views?.partners ?? []).map((partner) => partner && decode(partner))));
 
   new Channel<Record<never, never>, TrunkService>(port, {
     async setTrunk(source) {
@@ -52,9 +57,8 @@ export function serveTrunk(port: MessagePort, { wasm, shared }: Instance, decode
       return decoded;
     },
     async featurize({ views, ...ref }, { transfer }) {
-      const others = Promise.all((views?.partners ?? []).map((partner) => partner && decode(partner)));
-      const work = Promise.all([trunk, pixels(ref), others]).then(([it, image, partners]) => (
-        { features: views ? allViews(it, image, views, partners) : it.featurize(image.data, image.width, image.height, image.channels), tensors: it.tensors() }));
+      const work = Promise.all([trunk, pixels(ref), partnersOf(views)]).then(([it, image, partners]) => (
+        { features: views ? allViews(views, partners, (drawn, view, partner) => it.featurizeView(drawn, views.index, view, image, partner)) : it.featurize(image.data, image.width, image.height, image.channels), tensors: it.tensors() }));
       running.add(work);
       try {
         const made = await work;
@@ -62,6 +66,19 @@ export function serveTrunk(port: MessagePort, { wasm, shared }: Instance, decode
         return { ...made, wasmBytes: shared ? 0 : wasm.memoryUse().wasmBytes };
       } finally {
         running.delete(work);
+      }
+    },
+    async preprocess({ preprocessing, views, ...ref }, { transfer }) {
+      const [image, partners] = await Promise.all([pixels(ref), partnersOf(views)]);
+      const made = wasm.WasmPreprocessing.create(preprocessing);
+      try {
+        const input = views
+          ? allViews(views, partners, (drawn, view, partner) => made.view(drawn, views.index, view, image, partner))
+          : made.image(image.data, image.width, image.height, image.channels);
+        transfer(input.buffer);
+        return { pixels: input, wasmBytes: shared ? 0 : wasm.memoryUse().wasmBytes };
+      } finally {
+        made.free();
       }
     },
     forget: (keys) => kept.forget(keys),

@@ -1,0 +1,60 @@
+use js_sys::Promise;
+use wasm_bindgen::prelude::*;
+
+use super::convert::OrThrow;
+use crate::backend::Device;
+
+/// Where plans run.
+#[wasm_bindgen]
+pub struct WasmDevice {
+    pub(super) device: Device,
+}
+
+#[wasm_bindgen]
+impl WasmDevice {
+    /// Wasm SIMD in this thread.
+    pub fn cpu() -> WasmDevice {
+        Self { device: Device::Cpu }
+    }
+
+    /// A new device of the page's GPU; rejects with `no-gpu` where there is none.
+    pub fn webgpu() -> Promise {
+        js_sys::futures::future_to_promise(async { Ok(Self { device: request().await.or_throw()? }.into()) })
+    }
+
+    /// Bytes on the GPU.
+    #[wasm_bindgen(js_name = gpuBytes)]
+    pub fn gpu_bytes(&self) -> f64 {
+        match &self.device {
+            Device::Cpu => 0.0,
+            #[cfg(feature = "webgpu")]
+            Device::Gpu(gpu) => gpu.counters().bytes_alive as f64,
+        }
+    }
+
+    /// Frees buffers that wait to be used again.
+    pub fn trim(&self) {
+        #[cfg(feature = "webgpu")]
+        if let Device::Gpu(gpu) = &self.device {
+            gpu.dispose();
+        }
+    }
+
+    /// Destroys the device with all that is on it: work under way rejects with `device-lost`.
+    pub fn destroy(&self) {
+        #[cfg(feature = "webgpu")]
+        if let Device::Gpu(gpu) = &self.device {
+            gpu.destroy();
+        }
+    }
+}
+
+#[cfg(feature = "webgpu")]
+async fn request() -> crate::Result<Device> {
+    crate::backend::Gpu::request(crate::backend::gpu::GpuOptions::default()).await.map(Device::Gpu)
+}
+
+#[cfg(not(feature = "webgpu"))]
+async fn request() -> crate::Result<Device> {
+    Err(crate::Error::NoGpu { reason: "this build has no WebGPU backend".into() })
+}

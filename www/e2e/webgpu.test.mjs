@@ -1,0 +1,174 @@
+// The package on WebGPU in a browser, against the same work on the CPU. Needs www/dist. Without an adapter it fails.
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { after, before, test } from 'node:test';
+import { launch } from './browser.mjs';
+import { serve } from './server.mjs';
+import { vgg } from '../test-build/test/node/onnx.js';
+
+/** Height and width of the images. */
+const SIZE = 16;
+/** A few layers in another order of summation. */
+const FEATURE_DIFFERENCE = 1e-4;
+/** The same along a run of training. */
+const TRAINED_DIFFERENCE = 1e-3;
+/** Chromium's adapter that runs shaders on the CPU. */
+const SOFTWARE = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+
+let server;
+let browser;
+
+before(async () => {
+  server = await serve({ site: fileURLToPath(new URL('../dist', import.meta.url)) });
+  browser = await launch(SOFTWARE);
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+/** A page with the package and `work`, which trains a small network on coloured noise. */
+async function open(from = browser) {
+  const page = await from.newPage();
+  await page.goto(`${server.url}index.js`);
+  await page.evaluate(({ module, size: SIZE, onnx }) => {
+    const COLOURS = { blue: [40, 60, 200], green: [40, 190, 60], red: [200, 50, 40] };
+    const PER_CLASS = 4;
+    // Marsaglia's xorshift32.
+    const random = (x) => () => {
+      x ^= x << 13;
+      x ^= x >>> 17;
+      x ^= x << 5;
+      return (x >>> 0) / 2 ** 32;
+    };
+    window.start = async (options) => {
+      const { createEngine } = await import(module);
+      const engine = await createEngine({ threads: 2, ...options });
+      const changes = [];
+      engine.onDeviceChange(({ backend, reason }, cause) => changes.push({ backend, reason, cause }));
+      return { engine, changes };
+    };
+    window.work = async ({ engine, changes }, beforeFit = async () => undefined) => {
+      const next = random(7);
+      const samples = Array.from({ length: PER_CLASS }, () => Object.entries(COLOURS)).flat().map(([label, colour], at) => ({
+        image: { data: new Uint8Array(SIZE * SIZE * 3).map((_, i) => colour[i % 3] + 100 * (next() - 0.5)), width: SIZE, height: SIZE }, label, id: `${at}`,
+      }));
+      const base = await engine.load(Uint8Array.from(onnx));
+      const model = await base.transferLearning()
+        .fineTuneConfiguration({ seed: 7 })
+        .setFeatureExtractor('block1_pool')
+        .removeVertexAndConnections('predictions')
+        .addLayer('classes', { type: 'output', nOut: 3, activation: 'softmax', loss: 'negativeloglikelihood' }, 'predictions/dense')
+        .setOutputs('classes').setLabels(Object.keys(COLOURS)).build();
+      const data = await engine.dataset(samples);
+      const helper = model.transferLearningHelper();
+      const features = await helper.featurize(data);
+      const tensors = Object.values(await features.toTensors()).map(({ data: values }) => [...values]);
+      await beforeFit();
+      const history = await model.fit(data, {
+        epochs: 6, batchSize: 4, seed: 7, validation: data, updater: { type: 'adam', learningRate: 1e-2 },
+      });
+      const predictions = await model.predict(samples[0].image);
+      const { accuracy } = await model.evaluate(data);
+      const { device } = engine;
+      const { gpuBytes } = await engine.memory();
+      return { device, changes, tensors, history, predictions, accuracy, gpuBytes };
+    };
+  }, { module: `${server.url}index.js`, size: SIZE, onnx: [...vgg(SIZE, 3, 11)] });
+  return page;
+}
+
+const worst = (ours, theirs) => Math.max(...ours.map((value, at) => Math.abs(value - theirs[at]) / Math.max(1, Math.abs(theirs[at]))));
+
+/** What was made and learned is what the CPU makes and learns. */
+function agree(ours, theirs) {
+  ours.tensors.forEach((values, at) => {
+    assert.equal(values.length, theirs.tensors[at].length);
+    const difference = worst(values, theirs.tensors[at]);
+    assert.ok(difference <= FEATURE_DIFFERENCE, `features differ by ${difference}`);
+  });
+  const losses = ({ history }) => [...history.iterations.map(({ loss }) => loss), ...history.epochs.map(({ valLoss }) => valLoss)];
+  assert.equal(losses(ours).length, losses(theirs).length);
+  const difference = worst(losses(ours), losses(theirs));
+  assert.ok(difference <= TRAINED_DIFFERENCE, `losses differ by ${difference}`);
+  assert.deepEqual(ours.predictions.map(({ label }) => label), theirs.predictions.map(({ label }) => label));
+  const probabilities = ({ predictions }) => predictions.map(({ probability }) => probability);
+  assert.ok(worst(probabilities(ours), probabilities(theirs)) <= TRAINED_DIFFERENCE);
+  assert.equal(ours.accuracy, theirs.accuracy);
+}
+
+let cpu;
+test('features, training and predictions are those of the CPU', async () => {
+  const page = await open();
+  cpu = await page.evaluate(async () => window.work(await window.start({ backend: 'cpu' })));
+  assert.deepEqual({ ...cpu.device, simd: undefined }, { backend: 'cpu', reason: 'asked for', simd: undefined, threads: 2 });
+  assert.equal(cpu.gpuBytes, 0);
+  const gpu = await page.evaluate(async () => window.work(await window.start({ backend: 'webgpu' })));
+  assert.deepEqual(gpu.changes, []);
+  assert.equal(gpu.device.backend, 'webgpu');
+  assert.equal(gpu.device.adapter.software, true);
+  assert.ok(gpu.gpuBytes > 0);
+  agree(gpu, cpu);
+  await page.close();
+});
+
+test('the free choice is timed, and says what it found', async () => {
+  const page = await open();
+  const free = await page.evaluate(async () => {
+    const started = await window.start({});
+    return { before: started.engine.device, ...await window.work(started) };
+  });
+  assert.equal(free.before.backend, 'cpu', free.before.reason);
+  assert.match(free.device.reason, /ms on the GPU, .* on the CPU/);
+  agree(free, cpu);
+  await page.close();
+});
+
+/** Submissions until the device is lost: one epoch has about eight. */
+const UNTIL_LOSS = 12;
+
+/** Loses the device in the middle of the second epoch, for good or not. */
+async function loseDevice(page, { forGood }) {
+  const [worker] = page.workers();
+  await worker.evaluate(({ gone, until }) => {
+    const { createCommandEncoder } = GPUDevice.prototype;
+    let left = until;
+    GPUDevice.prototype.createCommandEncoder = function (...args) {
+      if (left-- === 0) {
+        if (gone) navigator.gpu.requestAdapter = async () => null;
+        this.destroy();
+      }
+      return createCommandEncoder.apply(this, args);
+    };
+  }, { gone: forGood, until: UNTIL_LOSS });
+}
+
+for (const forGood of [false, true]) {
+  test(`a device lost in training ${forGood ? 'for good moves work to the CPU' : 'is made anew'}`, async () => {
+    const page = await open();
+    await page.exposeFunction('lose', () => loseDevice(page, { forGood }));
+    const lost = await page.evaluate(async () => window.work(await window.start({ backend: 'webgpu' }), window.lose));
+    assert.equal(lost.changes.length, 1, JSON.stringify(lost.changes));
+    assert.equal(lost.changes[0].backend, forGood ? 'cpu' : 'webgpu');
+    assert.equal(lost.device.backend, lost.changes[0].backend);
+    agree(lost, cpu);
+    await page.close();
+  });
+}
+
+test('without an adapter, asking for WebGPU is no-gpu and the free choice is the CPU', async () => {
+  const other = await launch(['--disable-features=WebGPU,WebGPUService', '--disable-gpu', '--disable-blink-features=WebGPU']);
+  try {
+    const page = await open(other);
+    const found = await page.evaluate(async () => {
+      const asked = await window.start({ backend: 'webgpu' }).catch(({ code }) => code);
+      return { asked, free: (await window.start({})).engine.device };
+    });
+    assert.equal(found.asked, 'no-gpu');
+    assert.equal(found.free.backend, 'cpu');
+    assert.match(found.free.reason, /no GPU/);
+  } finally {
+    await other.close();
+  }
+});
