@@ -108,7 +108,8 @@ export class EngineDevice {
     switch (code) {
       case 'device-lost':
         // Others may have noticed before.
-        if (failed === this.gpu) await (this.recovery ??= this.recover(message).finally(() => (this.recovery = undefined)));
+        if (failed === this.gpu) this.recovery = this.recover(message).finally(() => (this.recovery = undefined));
+        await this.recovery;
         return this.gpu;
       case 'no-gpu':
       case 'over-budget':
