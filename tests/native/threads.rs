@@ -73,8 +73,8 @@ fn siblings_give_the_same_each_in_its_own_thread() -> Result<()> {
 
 /// Losses and parameters after some updates of the layers behind the last residual sum and of a new head.
 fn training(model: &Model) -> Result<Vec<u32>> {
-    let sums = model.graph.iter().filter(|(_, vertex)| vertex.op.name() == "add");
-    let boundary = sums.last().map(|(_, vertex)| vertex.name.clone()).unwrap_or_default();
+    let mut sums = model.graph.iter().filter(|(_, vertex)| vertex.op.name() == "add");
+    let boundary = sums.next_back().map(|(_, vertex)| vertex.name.clone()).unwrap_or_default();
     let labels: Vec<String> = (0..3).map(|c| format!("class{c}")).collect();
     let head = ClassifierOptions { labels: labels.clone(), hidden: vec![100], ..ClassifierOptions::default() };
     let edits = json!([{ "type": "unfreeze", "names": [] }, { "type": "setFeatureExtractor", "names": [boundary] }]);
