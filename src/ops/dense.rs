@@ -81,11 +81,8 @@ impl Operator for Dense {
 
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
-        let epilogue = Epilogue {
-            bias: self.bias.then(|| x[2].data),
-            residual: None,
-            clamp: self.clamp.map(Clamp::bounds),
-        };
+        let epilogue =
+            Epilogue { bias: self.bias.then(|| x[2].data), residual: None, clamp: self.clamp.map(Clamp::bounds) };
         if m <= GEMV_ROWS && !cx.fixed {
             cpu::gemv(m, x[0].data, n, x[1].data, y, epilogue);
             return;

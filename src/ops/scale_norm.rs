@@ -40,7 +40,12 @@ impl Operator for SumSquares {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        vec![Case::new(Self, [&[1]]), Case::new(Self, [&[5, 7]]), Case::new(Self, [&[3, 3, 4, 8]]), Case::new(Self, [&[33, 601]])]
+        vec![
+            Case::new(Self, [&[1]]),
+            Case::new(Self, [&[5, 7]]),
+            Case::new(Self, [&[3, 3, 4, 8]]),
+            Case::new(Self, [&[33, 601]]),
+        ]
     }
 
     #[cfg(any(test, feature = "conformance"))]
