@@ -63,8 +63,11 @@ async function open(from = browser) {
         .setOutputs('classes').setLabels(Object.keys(COLOURS)).build();
       const data = await engine.dataset(samples);
       const helper = model.transferLearningHelper();
-      const features = await helper.featurize(data);
-      const tensors = Object.values(await features.toTensors()).map(({ data: values }) => [...values]);
+      const tensors = [];
+      for (const options of [{}, { views: 2, augmentation: { flipHorizontal: true, rotateDegrees: 10 }, seed: 7 }]) {
+        const features = await helper.featurize(data, options);
+        for (const { data: values } of Object.values(await features.toTensors())) tensors.push([...values]);
+      }
       await beforeFit();
       const history = await model.fit(data, {
         epochs: 6, batchSize: 4, seed: 7, validation: data, updater: { type: 'adam', learningRate: 1e-2 },

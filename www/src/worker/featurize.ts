@@ -123,7 +123,12 @@ async function runTrunk(
   };
   const onGpu = async (on: WasmDevice): Promise<void> => {
     const rest = [...open];
-    const images = rest.map((position) => ({ ref: stores.image(samples, samples.indices[position]!), views: viewsOf(position) }));
+    const { preprocessing } = model.info();
+    const prepare = (index: number): Promise<Float32Array> => {
+      const image = stores.image(samples, samples.indices[rest[index]!]!);
+      return pool.preprocess(preprocessing, image, viewsOf(rest[index]!), work.signal).catch(naming(image.id));
+    };
+    const images = { count: rest.length, views: perImage, prepare };
     await gpuTrunk.featurize(on, trunk, key, images, work.signal, (index, made) => finish(rest[index]!, made));
   };
   const inPool = async (): Promise<void> => {

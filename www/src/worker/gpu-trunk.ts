@@ -1,9 +1,8 @@
 import { toRegraftError } from '../errors.js';
-import type { ImageFeatures, ImageRef, ViewsRef } from '../protocol.js';
+import type { ImageFeatures } from '../protocol.js';
 import type { WasmBatchTrunk, WasmDevice, WasmModule } from '../wasm-module.js';
 import type { EngineDevice } from './device.js';
 import type { Trunk } from './featurize.js';
-import type { TrunkPool } from './pool.js';
 import { Queue } from './queue.js';
 import { nextTask } from './yield.js';
 
@@ -14,8 +13,12 @@ const PROBE_MS = 300;
 /** Multiply-accumulates of the slice that is timed: some milliseconds of one core. */
 const PROBE_MACS = 50e6;
 
-/** An image with its views. */
-export interface GpuImage { ref: ImageRef; views: ViewsRef | undefined }
+/** Images to come, each with the same number of views, the plain one among them. */
+export interface GpuImages {
+  count: number; views: number;
+  /** All views of an image as the input of the network. */
+  prepare(index: number): Promise<Float32Array>;
+}
 
 /** A trunk on the GPU, for runs of `size` images. */
 interface Made { key: string; device: WasmDevice; size: number; trunk: WasmBatchTrunk }
@@ -30,7 +33,7 @@ export class GpuTrunk {
   /** Images of a run that fit into the GPU's memory, as far as is known. */
   private size = BATCH;
 
-  constructor(private readonly wasm: WasmModule, private readonly device: EngineDevice, private readonly pool: TrunkPool) {}
+  constructor(private readonly wasm: WasmModule, private readonly device: EngineDevice, private readonly threads: number) {}
 
   /** The GPU, where this trunk runs faster on it than in the pool. */
   choose({ model, at }: Trunk, key: string): Promise<WasmDevice | undefined> {
@@ -43,15 +46,14 @@ export class GpuTrunk {
     const cut = slice ? [slice.name] : at;
     const timed = (device: WasmDevice, batch: number): Promise<number> => this.time(device, { model, at: cut }, batch, 3 * width * height);
     return this.device.forPhase('trunk', key, {
-      cpu: async () => await timed(this.device.cpu, 1) / this.pool.size,
+      cpu: async () => await timed(this.device.cpu, 1) / this.threads,
       gpu: async (gpu) => await timed(gpu, BATCH) / BATCH,
     });
   }
 
   /** Gives the features of each image, in order. */
   featurize(
-    gpu: WasmDevice, trunk: Trunk, key: string, images: readonly GpuImage[], signal: AbortSignal,
-    onDone: OnDone,
+    gpu: WasmDevice, trunk: Trunk, key: string, images: GpuImages, signal: AbortSignal, onDone: OnDone,
   ): Promise<void> {
     const atMost = async (size: number): Promise<void> => {
       try {
@@ -66,30 +68,28 @@ export class GpuTrunk {
     return this.queue.run(() => atMost(this.size));
   }
 
-  private async run({ trunk: batch, size }: Made, trunk: Trunk, images: readonly GpuImage[], signal: AbortSignal, onDone: OnDone): Promise<void> {
-    const { preprocessing } = trunk.model.info();
-    const { width, height } = preprocessing.size;
+  private async run({ trunk: batch, size }: Made, trunk: Trunk, { count, views, prepare }: GpuImages, signal: AbortSignal, onDone: OnDone): Promise<void> {
+    const { width, height } = trunk.model.info().preprocessing.size;
+    const rowLength = 3 * width * height;
     const tensors = batch.tensors();
-    const views = 1 + (images[0]?.views?.partners.length ?? 0);
     const group = Math.max(1, Math.floor(size / views));
-    const prepare = (from: number): Promise<Float32Array[]> => {
-      const made = Promise.all(images.slice(from, from + group).map(({ ref, views: its }) => this.pool.preprocess(preprocessing, ref, its, signal)));
+    const prepared = (from: number): Promise<Float32Array[]> => {
+      const made = Promise.all(Array.from({ length: Math.max(0, Math.min(group, count - from)) }, (_, at) => prepare(from + at)));
       made.catch(() => undefined); // Awaited when its turn comes.
       return made;
     };
-    // Two groups are on their way while one runs: more would only fill the memory.
-    const coming = [prepare(0), prepare(group)];
-    for (let from = 0; from < images.length; from += group) {
+    // Workers of the pool are at two groups while one runs: more would only fill the memory.
+    const coming = [prepared(0), prepared(group)];
+    for (let from = 0; from < count; from += group) {
       const pixels = joined(await coming.shift()!);
-      coming.push(prepare(from + 2 * group));
+      coming.push(prepared(from + 2 * group));
       signal.throwIfAborted();
       const rows: Float32Array[] = [];
-      const rowLength = 3 * width * height;
       for (let at = 0; at < pixels.length; at += size * rowLength) rows.push(await batch.run(pixels.subarray(at, at + size * rowLength)));
       const features = joined(rows);
-      const count = pixels.length / rowLength / views;
-      const length = features.length / count;
-      for (let index = 0; index < count; index++) onDone(from + index, { features: features.slice(index * length, (index + 1) * length), tensors });
+      const images = pixels.length / rowLength / views;
+      const length = features.length / images;
+      for (let index = 0; index < images; index++) onDone(from + index, { features: features.slice(index * length, (index + 1) * length), tensors });
     }
   }
 

@@ -39,7 +39,7 @@ export class EngineState implements FeaturizeContext {
     this.wasm = wasm;
     this.pool = new TrunkPool(settings.threads, starter);
     this.device = new EngineDevice(wasm, build, settings.backend, deviceChanged);
-    this.gpuTrunk = new GpuTrunk(wasm, this.device, this.pool);
+    this.gpuTrunk = new GpuTrunk(wasm, this.device, settings.threads);
   }
 
   reserve(bytes: number): void {
