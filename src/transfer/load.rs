@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::config::FineTuneConfiguration;
 use super::model::Model;
@@ -11,7 +10,7 @@ use super::settings::{LearningConfig, Settings};
 use crate::data::{Preprocessing, PreprocessingPatch, Size};
 use crate::error::{Error, Result};
 use crate::formats::safetensors::FloatType;
-use crate::formats::{Format, onnx, pytorch, regraft, safetensors};
+use crate::formats::{Format, Hash, onnx, pytorch, regraft, safetensors};
 use crate::graph::Graph;
 use crate::zoo::{Architecture, Weights};
 
@@ -71,9 +70,10 @@ impl Model {
     }
 
     fn from_file(format: Format, bytes: &[u8], files: &Files<'_>, architecture: Option<Architecture>) -> Result<Self> {
-        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let provenance =
-            BTreeMap::from([("source.format".to_owned(), format.to_string()), ("source.sha256".to_owned(), digest)]);
+        let mut hash = Hash::default();
+        hash.update(bytes);
+        let digest = ("source.sha256".to_owned(), hash.finish());
+        let provenance = BTreeMap::from([("source.format".to_owned(), format.to_string()), digest]);
         let weights = |state: pytorch::StateDict| {
             let found = architecture.or_else(|| Architecture::detect(&state));
             let found = found.ok_or_else(|| {

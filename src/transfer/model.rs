@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::builder::{apply, new_values};
 use super::classifier::{ClassifierOptions, classifier};
@@ -15,6 +14,7 @@ use super::settings::Settings;
 use crate::backend::Device;
 use crate::data::{FeatureSet, Preprocessing};
 use crate::error::{Error, Result};
+use crate::formats::Hash;
 use crate::graph::{Graph, Split};
 use crate::tensor::Tensor;
 use crate::train::{Checkpoint, FitOptions, Parameters, Trainer};
@@ -269,7 +269,7 @@ impl Model {
 
     /// SHA-256 over the frozen part (structure and weights), its boundary and the preprocessing: equal keys mean equal features.
     pub fn trunk_key(&self, split: &Split) -> Result<String> {
-        let mut hash = Sha256::new();
+        let mut hash = Hash::default();
         hash.update(self.preprocessing.canonical_json()?);
         for (_, vertex) in split.trunk.iter() {
             let inputs: Vec<usize> = vertex.inputs.iter().map(|i| i.index()).collect();
@@ -280,7 +280,7 @@ impl Model {
             }
         }
         hash.update(split.boundary.join("\0"));
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hash.finish())
     }
 }
 

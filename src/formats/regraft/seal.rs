@@ -1,8 +1,7 @@
 //! A digest of the whole file in its own metadata, so that a changed byte is noticed wherever it lies.
 
-use sha2::{Digest, Sha256};
-
 use crate::error::{Error, Result};
+use crate::formats::Hash;
 use crate::formats::safetensors::Metadata;
 
 /// Metadata key of the digest: the SHA-256 of the file in which these digits are zeros, in hexadecimal digits.
@@ -43,8 +42,9 @@ fn place(bytes: &[u8]) -> Option<usize> {
 fn digest(bytes: &[u8], at: usize) -> String {
     let (before, rest) = bytes.split_at(at);
     let after = &rest[DIGITS..];
-    let digest = Sha256::new().chain_update(before).chain_update(BLANK).chain_update(after).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hash = Hash::default();
+    [before, &BLANK, after].into_iter().for_each(|part| hash.update(part));
+    hash.finish()
 }
 
 #[cfg(test)]
