@@ -51,19 +51,10 @@ impl Filters {
     pub(super) fn new(c: usize, m: usize, w: &[f32]) -> Self {
         debug_assert_eq!(w.len(), 9 * c * m);
         let mut taps = vec![PackedB::zeroed(c, m); TAPS];
-        let mut row = vec![0.0; m];
+        let (mut half, mut row) = (vec![0.0; PATCH * 3 * m], vec![0.0; m]);
         for p in 0..c {
-            for i in 0..PATCH {
-                for j in 0..PATCH {
-                    row.fill(0f64);
-                    for (a, b) in (0..3).flat_map(|a| (0..3).map(move |b| (a, b))) {
-                        let g = G[i][a] * G[j][b];
-                        let w = &w[((a * 3 + b) * c + p) * m..][..m];
-                        row.iter_mut().zip(w).for_each(|(u, w)| *u += g * f64::from(*w));
-                    }
-                    taps[i * PATCH + j].set_row(p, row.iter().map(|u| *u as f32));
-                }
-            }
+            let lines = unrolled(&[] as &[f32], |tap| &w[(tap * c + p) * m..][..m]);
+            transform_filter(p, &lines, &mut half, &mut row, &mut taps);
         }
         Self { taps }
     }
@@ -76,6 +67,31 @@ impl Filters {
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         self.taps.iter().map(PackedB::bytes).sum()
+    }
+}
+
+/// Row `p` of every tap, from its nine lines of `m` weights. A call a row, so that an engine that has compiled this anew can use it.
+#[inline(never)]
+fn transform_filter(p: usize, w: &[&[f32]; 9], half: &mut [f64], row: &mut [f64], taps: &mut [PackedB]) {
+    let m = row.len();
+    half.fill(0.0);
+    for i in 0..PATCH {
+        for (tap, w) in w.iter().enumerate() {
+            let (g, half) = (G[i][tap / 3], &mut half[(i * 3 + tap % 3) * m..][..m]);
+            if g != 0.0 {
+                half.iter_mut().zip(*w).for_each(|(u, w)| *u += g * f64::from(*w));
+            }
+        }
+    }
+    for (tap, packed) in taps.iter_mut().enumerate() {
+        row.fill(0.0);
+        for b in 0..3 {
+            let (g, half) = (G[tap % PATCH][b], &half[(tap / PATCH * 3 + b) * m..][..m]);
+            if g != 0.0 {
+                row.iter_mut().zip(half).for_each(|(u, t)| *u += g * t);
+            }
+        }
+        packed.set_row(p, row.iter().map(|u| *u as f32));
     }
 }
 
