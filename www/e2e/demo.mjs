@@ -22,6 +22,10 @@ const out = join(root, 'target/demo');
 const percent = (share) => `${(share * 100).toFixed(1)} %`;
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
+/** What the page says it runs on, without the button behind it. */
+const device = (page) => page.locator('#device').evaluate((line) => (
+  [...line.childNodes].filter((node) => node.nodeName !== 'BUTTON').map((node) => node.textContent).join('').replace(/^Runs on /, '').trim()));
+
 async function fineTune(page, url) {
   await openPage(page, url, { timeout: LOAD_MILLISECONDS });
   const { classes } = await sampleIndex(photos);
@@ -33,7 +37,7 @@ async function fineTune(page, url) {
   const rows = [
     ['classes', Object.entries(classes).map(([name, files]) => `${name} ${files.length}`).join(', ')],
     ['images', `${await fact(page, 'images')}, ${await fact(page, 'test-count')} of them kept aside for the test`],
-    ['backend', (await page.locator('#device').innerText()).replace(/^Runs on /, '')],
+    ['backend', await device(page)],
     ['featurize', `${(await fact(page, 'featurize-rate')).toFixed(1)} images/s`],
     ['training', `${(await fact(page, 'train-seconds')).toFixed(2)} s, ${await fact(page, 'epochs')} epochs`],
     ['test accuracy', `${percent(await fact(page, 'accuracy'))}, 95 % interval ${percent(await fact(page, 'accuracy-low'))} to ${percent(await fact(page, 'accuracy-high'))}`],
