@@ -70,13 +70,6 @@ impl CpuBackend {
         (0..self.plan.steps.len()).for_each(|index| self.execute(index));
     }
 
-    /// Runs one step of the plan, which benches time; an index beyond the last does nothing.
-    pub fn run_step(&mut self, index: usize) {
-        if index < self.plan.steps.len() {
-            self.execute(index);
-        }
-    }
-
     /// See [`super::Backend::profile`].
     pub fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Vec<StepTime> {
         let mut times = Vec::with_capacity(self.plan.steps.len() + 1);
