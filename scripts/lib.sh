@@ -58,11 +58,10 @@ with_wasm() (
     "$@"
 )
 
-# shellcheck disable=SC2034 # used by the scripts that source this
-# The relaxed-simd build adds its feature to the flags of .cargo/config.toml (arrays are joined).
-relaxed_simd=(--config 'target.wasm32-unknown-unknown.rustflags=["-Ctarget-feature=+relaxed-simd"]')
+# with_relaxed_simd COMMAND...: cargo adds the feature to the crates of this workspace alone, so that the builds share all others.
+with_relaxed_simd() { RUSTC_WORKSPACE_WRAPPER=$root/scripts/rustc-relaxed-simd "$@"; }
 
-# shellcheck disable=SC2034
+# shellcheck disable=SC2034 # used by the scripts that source this
 # The build with threads: relaxed-simd, an imported memory that instances share, and what wasm-bindgen needs to give each thread
 # its own stack. Cargo has to build a standard library with atomics, an option of its nightly: RUSTC_BOOTSTRAP=1 lets the
 # compiler of the other builds pass as one.

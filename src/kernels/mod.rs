@@ -1,4 +1,3 @@
-//! Inner loops shared by ops.
+//! Inner loops of the GPU shared by ops; those of the CPU are the crate `regraft-kernels`.
 
-pub(crate) mod cpu;
 pub(crate) mod wgsl;

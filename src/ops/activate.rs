@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels::activation as kernel;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -8,7 +9,6 @@ use super::attributes::expect_f32;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu::activation as kernel;
 use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
@@ -92,53 +92,45 @@ impl Function {
         }
     }
 
-    /// Applies it to every element. Each arm is a loop of its own, so that the functions are inlined.
+    /// `y = f(x)` of every element.
     fn apply(self, x: &[f32], y: &mut [f32]) {
         match self {
-            Self::LeakyRelu { alpha } => map(x, y, |x| kernel::leaky_relu(x, alpha)),
-            Self::Elu { alpha } => map(x, y, |x| kernel::elu(x, alpha)),
-            Self::Selu => map(x, y, kernel::selu),
-            Self::Gelu => map(x, y, kernel::gelu),
-            Self::GeluTanh => map(x, y, kernel::gelu_tanh),
-            Self::Tanh => map(x, y, kernel::tanh),
-            Self::Softplus => map(x, y, kernel::softplus),
-            Self::Softsign => map(x, y, kernel::softsign),
-            Self::HardSigmoid { alpha, beta } => map(x, y, |x| kernel::hard_sigmoid(x, alpha, beta)),
-            Self::HardSwish => map(x, y, kernel::hard_swish),
-            Self::Swish => map(x, y, kernel::swish),
-            Self::Mish => map(x, y, kernel::mish),
-            Self::Erf => map(x, y, kernel::erf),
-            Self::Reciprocal => map(x, y, |x| 1.0 / x),
+            Self::LeakyRelu { alpha } => kernel::leaky_relu(x, alpha, y),
+            Self::Elu { alpha } => kernel::elu(x, alpha, y),
+            Self::Selu => kernel::selu(x, y),
+            Self::Gelu => kernel::gelu(x, y),
+            Self::GeluTanh => kernel::gelu_tanh(x, y),
+            Self::Tanh => kernel::tanh(x, y),
+            Self::Softplus => kernel::softplus(x, y),
+            Self::Softsign => kernel::softsign(x, y),
+            Self::HardSigmoid { alpha, beta } => kernel::hard_sigmoid(x, alpha, beta, y),
+            Self::HardSwish => kernel::hard_swish(x, y),
+            Self::Swish => kernel::swish(x, y),
+            Self::Mish => kernel::mish(x, y),
+            Self::Erf => kernel::erf(x, y),
+            Self::Reciprocal => kernel::reciprocal(x, y),
         }
     }
 
     /// `dx = f'(x) · dy`.
     fn apply_slope(self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
         match self {
-            Self::LeakyRelu { alpha } => zip(x, dy, dx, |x| kernel::leaky_relu_slope(x, alpha)),
-            Self::Elu { alpha } => zip(x, dy, dx, |x| kernel::elu_slope(x, alpha)),
-            Self::Selu => zip(x, dy, dx, kernel::selu_slope),
-            Self::Gelu => zip(x, dy, dx, kernel::gelu_slope),
-            Self::GeluTanh => zip(x, dy, dx, kernel::gelu_tanh_slope),
-            Self::Tanh => zip(x, dy, dx, kernel::tanh_slope),
-            Self::Softplus => zip(x, dy, dx, kernel::softplus_slope),
-            Self::Softsign => zip(x, dy, dx, kernel::softsign_slope),
-            Self::HardSigmoid { alpha, beta } => zip(x, dy, dx, |x| kernel::hard_sigmoid_slope(x, alpha, beta)),
-            Self::HardSwish => zip(x, dy, dx, kernel::hard_swish_slope),
-            Self::Swish => zip(x, dy, dx, kernel::swish_slope),
-            Self::Mish => zip(x, dy, dx, kernel::mish_slope),
-            Self::Erf => zip(x, dy, dx, kernel::erf_slope),
-            Self::Reciprocal => zip(x, dy, dx, kernel::reciprocal_slope),
+            Self::LeakyRelu { alpha } => kernel::leaky_relu_dx(x, dy, alpha, dx),
+            Self::Elu { alpha } => kernel::elu_dx(x, dy, alpha, dx),
+            Self::Selu => kernel::selu_dx(x, dy, dx),
+            Self::Gelu => kernel::gelu_dx(x, dy, dx),
+            Self::GeluTanh => kernel::gelu_tanh_dx(x, dy, dx),
+            Self::Tanh => kernel::tanh_dx(x, dy, dx),
+            Self::Softplus => kernel::softplus_dx(x, dy, dx),
+            Self::Softsign => kernel::softsign_dx(x, dy, dx),
+            Self::HardSigmoid { alpha, beta } => kernel::hard_sigmoid_dx(x, dy, alpha, beta, dx),
+            Self::HardSwish => kernel::hard_swish_dx(x, dy, dx),
+            Self::Swish => kernel::swish_dx(x, dy, dx),
+            Self::Mish => kernel::mish_dx(x, dy, dx),
+            Self::Erf => kernel::erf_dx(x, dy, dx),
+            Self::Reciprocal => kernel::reciprocal_dx(x, dy, dx),
         }
     }
-}
-
-fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y = f(*x));
-}
-
-fn zip(x: &[f32], dy: &[f32], dx: &mut [f32], slope: impl Fn(f32) -> f32) {
-    dx.iter_mut().zip(x.iter().zip(dy)).for_each(|(dx, (x, dy))| *dx = slope(*x) * dy);
 }
 
 /// A [`Function`] of every element.

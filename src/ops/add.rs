@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -9,7 +10,7 @@ use super::broadcast_like::{broadcast_shape, zip_broadcast};
 use super::{CpuContext, GpuContext, GpuView, Operator, SumLike, View};
 use crate::error::{OpError, Result};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::{cpu, wgsl};
+use crate::kernels::wgsl;
 use crate::tensor::{Shape, TensorType};
 
 /// `a + b`, broadcast as in numpy (ONNX operator spec, Add).

@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels::{self as cpu, PoolShape};
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -11,7 +12,6 @@ use super::max_pool::{expect_nhwc, gpu_words, known, pool_shape};
 use super::{CpuContext, GpuContext, GpuView, Layout, Operator, View, Window, split_nhwc};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu::{self, PoolShape};
 use crate::kernels::wgsl::Kernel;
 use crate::tensor::TensorType;
 

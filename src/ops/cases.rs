@@ -3,10 +3,10 @@
 use ndarray::ArrayD;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use regraft_kernels::Scratch;
 
 use super::{CpuContext, Op, Prepared, View};
 use crate::error::OpError;
-use crate::kernels::cpu::Scratch;
 use crate::tensor::{Shape, TensorType};
 
 /// One input of a case; elements are drawn uniformly from the range.

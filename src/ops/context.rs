@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::kernels::cpu::{PackedB, PackedConv, Scratch};
+use regraft_kernels::{PackedB, PackedConv, Scratch};
+
 use crate::tensor::Shape;
 
 /// A value an op reads.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels::{self as cpu, ConvShape, Epilogue, PackedConv};
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -11,7 +12,6 @@ use super::sum_like::encode_sum_runs;
 use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, Prepared, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu::{self, ConvShape, Epilogue, PackedConv};
 use crate::kernels::wgsl::{Direction, Gemm, Region, WeightGrad, WindowSizes};
 use crate::tensor::{Shape, TensorType};
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels::{self as cpu, Epilogue, GEMV_ROWS, PackedB};
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -10,7 +11,6 @@ use super::attributes::expect_f32;
 use super::{Clamp, CpuContext, GpuContext, GpuView, MatMul, Operator, Prepared, SumLike, View};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu::{self, Epilogue, GEMV_ROWS, PackedB};
 use crate::kernels::wgsl::{Gemm, Kernel};
 use crate::tensor::TensorType;
 

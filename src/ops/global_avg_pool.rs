@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -8,7 +9,6 @@ use super::attributes::expect_f32;
 use super::{BroadcastLike, CpuContext, GpuContext, GpuView, Layout, Operator, Scale, View, split_nhwc};
 use crate::error::{OpError, Result};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
 use crate::kernels::wgsl::Kernel;
 use crate::tensor::TensorType;
 

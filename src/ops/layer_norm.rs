@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -9,7 +10,7 @@ use super::max_pool::expect_nhwc;
 use super::{CpuContext, GpuContext, GpuView, Layout, Multiply, Operator, SumLike, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::{cpu, wgsl};
+use crate::kernels::wgsl;
 use crate::tensor::{Shape, Tensor, TensorType};
 
 /// `(x − mean) / √(variance + ε) · γ + β` with the mean and biased variance of the features of each position (Ba et al. 2016).

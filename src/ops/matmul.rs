@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels::{self as cpu, MatMulDims};
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -9,7 +10,6 @@ use super::conv2d::encode_weight_grad;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu::{self, MatMulDims};
 use crate::kernels::wgsl::{self, Gemm, Region, WeightGrad};
 use crate::tensor::{Shape, TensorType};
 

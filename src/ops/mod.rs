@@ -218,7 +218,7 @@ pub use row_loss::RowLossKind;
 
 /// Evaluates one op on its own, outside of any plan.
 pub fn evaluate(op: &Op, x: &[View<'_>], len: usize) -> Vec<f32> {
-    let (mut scratch, mut prepared) = (crate::kernels::cpu::Scratch::default(), Prepared::None);
+    let (mut scratch, mut prepared) = (regraft_kernels::Scratch::default(), Prepared::None);
     let mut y = vec![0.0; len];
     op.eval_cpu(&mut CpuContext { scratch: &mut scratch, prepared: &mut prepared, fixed: false }, x, &mut y);
     y

@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -10,7 +11,6 @@ use super::broadcast_like::zip_broadcast;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
 use crate::tensor::TensorType;
 
 /// `a · b` element by element, broadcast as in numpy (ONNX operator spec, Mul).

@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -7,7 +8,7 @@ use super::Case;
 use super::sgd::expect_update;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result};
-use crate::kernels::{cpu, wgsl};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// Nesterov's accelerated gradient: `v' = μ·v − rate·dw`, `w' = w + μ·v' − rate·dw`

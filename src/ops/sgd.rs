@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -7,7 +8,7 @@ use super::Case;
 use super::attributes::expect_f32;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
-use crate::kernels::{cpu, wgsl};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// Gradient descent: `w' = w − rate · dw`. Inputs: `w`, updated in place, `dw`, and `[rate]`.

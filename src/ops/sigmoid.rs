@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -8,7 +9,7 @@ use super::attributes::expect_f32;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::{cpu, wgsl};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// `1 / (1 + e^−x)` (ONNX operator spec, Sigmoid).

@@ -1,15 +1,16 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::{ArrayD, Axis};
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::transpose::transpose_matrix;
+
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::{cpu, wgsl};
+use crate::kernels::wgsl;
 use crate::tensor::{Shape, TensorType};
 
 /// `e^xᵢ / Σⱼ e^xⱼ` along one dimension (ONNX operator spec, Softmax-13).
@@ -42,9 +43,9 @@ impl Operator for Softmax {
         let len = along * inner;
         let (mut rows, mut result) = (cx.scratch.take(len), cx.scratch.take(len));
         for i in 0..outer {
-            transpose_matrix(along, inner, &x[0].data[i * len..][..len], &mut rows);
+            cpu::transpose(along, inner, &x[0].data[i * len..][..len], &mut rows);
             cpu::softmax_rows(inner, along, &rows, &mut result);
-            transpose_matrix(inner, along, &result, &mut y[i * len..][..len]);
+            cpu::transpose(inner, along, &result, &mut y[i * len..][..len]);
         }
         cx.scratch.give(rows);
         cx.scratch.give(result);
@@ -108,10 +109,10 @@ impl Operator for SoftmaxGrad {
         let len = along * inner;
         let [mut y, mut dy, mut result] = [(); 3].map(|()| cx.scratch.take(len));
         for i in 0..outer {
-            transpose_matrix(along, inner, &x[0].data[i * len..][..len], &mut y);
-            transpose_matrix(along, inner, &x[1].data[i * len..][..len], &mut dy);
+            cpu::transpose(along, inner, &x[0].data[i * len..][..len], &mut y);
+            cpu::transpose(along, inner, &x[1].data[i * len..][..len], &mut dy);
             cpu::softmax_dx(inner, along, &y, &dy, &mut result);
-            transpose_matrix(inner, along, &result, &mut dx[i * len..][..len]);
+            cpu::transpose(inner, along, &result, &mut dx[i * len..][..len]);
         }
         [y, dy, result].into_iter().for_each(|buffer| cx.scratch.give(buffer));
     }

@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -10,7 +11,6 @@ use super::scale_norm::encode_sum;
 use super::{BroadcastLike, CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::cpu;
 use crate::kernels::wgsl::{self, Kernel, Region};
 use crate::tensor::TensorType;
 

@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -37,23 +38,6 @@ impl Transpose {
     }
 }
 
-/// Edge of the squares that are transposed at a time: 16 rows of 64 bytes stay in the first-level cache.
-const TILE: usize = 16;
-
-/// `y[cols×rows]` is the transpose of `x[rows×cols]`.
-pub(super) fn transpose_matrix(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
-    for r0 in (0..rows).step_by(TILE) {
-        let height = TILE.min(rows - r0);
-        for c0 in (0..cols).step_by(TILE) {
-            for c in c0..cols.min(c0 + TILE) {
-                let y = &mut y[c * rows + r0..][..height];
-                let column = x[r0 * cols + c..].iter().step_by(cols);
-                y.iter_mut().zip(column).for_each(|(y, x)| *y = *x);
-            }
-        }
-    }
-}
-
 impl Operator for Transpose {
     const NAME: &'static str = "transpose";
 
@@ -75,7 +59,7 @@ impl Operator for Transpose {
         if let Some((count, rows, cols)) = self.matrices(shape) {
             let len = rows * cols;
             for i in 0..count {
-                transpose_matrix(rows, cols, &x[0].data[i * len..][..len], &mut y[i * len..][..len]);
+                cpu::transpose(rows, cols, &x[0].data[i * len..][..len], &mut y[i * len..][..len]);
             }
             return;
         }

@@ -1,10 +1,11 @@
-//! Runs plans with the kernels of `kernels::cpu`, one step after the other.
+//! Runs plans with the kernels of `regraft-kernels`, one step after the other.
 
 use std::sync::Arc;
 
+use regraft_kernels::Scratch;
+
 use super::StepTime;
 use crate::error::{Error, Result};
-use crate::kernels::cpu::Scratch;
 use crate::ops::{CpuContext, Prepared, View};
 use crate::plan::{Location, Plan, Step};
 use crate::tensor::Tensor;

@@ -18,7 +18,7 @@ use super::simd::{F32x4, LANES, quad, unrolled};
 ///
 /// Works down strips of up to seven output columns. A strip whose taps all lie between the left and the right edge
 /// reads x itself; any other is copied with its zeros, as are channels that are no multiple of four.
-pub(crate) fn depthwise(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], e: Epilogue<'_>, scratch: &mut Scratch) {
+pub fn depthwise(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32], e: Epilogue<'_>, scratch: &mut Scratch) {
     debug_assert!(s.groups == s.c && s.m == s.c && w.len() == s.kh * s.kw * s.c);
     debug_assert!(x.len() == s.n * s.x_len() && y.len() == s.n * s.y_len());
     let quads = s.c.div_ceil(LANES);

@@ -12,10 +12,10 @@ const STREAMS: usize = 8;
 const UNIT: usize = 64;
 
 /// Rows of `a` up to which this is faster than packed panels, which it need not fill with rows.
-pub(crate) const GEMV_ROWS: usize = 3;
+pub const GEMV_ROWS: usize = 3;
 
 /// `y[m×n] = a[m×k] · b[k×n]`, all row-major; the same bits as [`super::gemm`].
-pub(crate) fn gemv(m: usize, a: &[f32], n: usize, b: &[f32], y: &mut [f32], e: Epilogue<'_>) {
+pub fn gemv(m: usize, a: &[f32], n: usize, b: &[f32], y: &mut [f32], e: Epilogue<'_>) {
     let k = a.len() / m.max(1);
     debug_assert!(m <= GEMV_ROWS && a.len() == m * k && b.len() == k * n && y.len() == m * n);
     if n == 0 {

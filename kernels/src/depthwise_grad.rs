@@ -11,7 +11,7 @@ use super::simd::{F32x4, LANES, quad};
 const BAND: usize = 64;
 
 /// Gradient by the input.
-pub(crate) fn depthwise_dx(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
+pub fn depthwise_dx(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
     let Some(adjoint) = s.adjoint() else { return scatter(s, dy, w, dx) };
     let mut flipped = scratch.take(w.len());
     for (y, x) in flipped.chunks_exact_mut(s.c).zip(w.chunks_exact(s.c).rev()) {
@@ -43,7 +43,7 @@ fn scatter(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32]) {
 }
 
 /// Gradient by the weights, `[kh, kw, c]`, summed over the batch in order.
-pub(crate) fn depthwise_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut Scratch) {
+pub fn depthwise_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut Scratch) {
     debug_assert!(s.groups == s.c && s.m == s.c && dw.len() == s.kh * s.kw * s.c);
     debug_assert!(x.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len());
     let wide = s.c.next_multiple_of(LANES);

@@ -36,7 +36,7 @@ impl ConvShape {
 /// Gradient by the input: `dy · wᵀ` for some output rows at a time, added where the taps were read.
 ///
 /// `w` is `[kh, kw, c/groups, m]`.
-pub(crate) fn conv2d_dx(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
+pub fn conv2d_dx(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
     debug_assert!(dx.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len());
     let (cg, mg) = (s.c / s.groups, s.m / s.groups);
     let taps = s.kh * s.kw * cg;
@@ -92,7 +92,7 @@ fn scatter(s: &ConvShape, g: usize, rows: core::ops::Range<usize>, products: &[f
 }
 
 /// Gradient by the weights, `[kh, kw, c/groups, m]`, summed over the batch in order: `xᵀ · dy` under each tap.
-pub(crate) fn conv2d_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut Scratch) {
+pub fn conv2d_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut Scratch) {
     debug_assert!(x.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len());
     if s.n == 0 {
         return dw.fill(0.0);

@@ -1,6 +1,6 @@
 //! Elementwise functions and their derivatives, written so that no large argument overflows on the way.
 
-use super::math::exp;
+use crate::math::exp;
 
 /// λ and α of SELU (Klambauer et al. 2017, equation 14).
 const SELU: (f32, f32) = (1.050_701, 1.673_263_2);
@@ -13,42 +13,42 @@ fn logistic(x: f32) -> f32 {
 
 /// `x` above 0, `slope · x` elsewhere.
 #[inline(always)]
-pub(crate) fn leaky_relu(x: f32, slope: f32) -> f32 {
+pub(super) fn leaky_relu(x: f32, slope: f32) -> f32 {
     if x > 0.0 { x } else { slope * x }
 }
 
 #[inline(always)]
-pub(crate) fn leaky_relu_slope(x: f32, slope: f32) -> f32 {
+pub(super) fn leaky_relu_slope(x: f32, slope: f32) -> f32 {
     if x > 0.0 { 1.0 } else { slope }
 }
 
 /// `x` above 0, `α · (e^x − 1)` elsewhere.
-pub(crate) fn elu(x: f32, alpha: f32) -> f32 {
+pub(super) fn elu(x: f32, alpha: f32) -> f32 {
     if x > 0.0 { x } else { alpha * libm::expm1f(x) }
 }
 
 #[inline(always)]
-pub(crate) fn elu_slope(x: f32, alpha: f32) -> f32 {
+pub(super) fn elu_slope(x: f32, alpha: f32) -> f32 {
     if x > 0.0 { 1.0 } else { alpha * exp(x) }
 }
 
 /// `λ · elu(x, α)`.
-pub(crate) fn selu(x: f32) -> f32 {
+pub(super) fn selu(x: f32) -> f32 {
     SELU.0 * elu(x, SELU.1)
 }
 
 #[inline(always)]
-pub(crate) fn selu_slope(x: f32) -> f32 {
+pub(super) fn selu_slope(x: f32) -> f32 {
     SELU.0 * elu_slope(x, SELU.1)
 }
 
 /// `x · Φ(x)` with the normal distribution; through `erfc`, which keeps its precision in the lower tail.
-pub(crate) fn gelu(x: f32) -> f32 {
+pub(super) fn gelu(x: f32) -> f32 {
     0.5 * x * libm::erfcf(-x * core::f32::consts::FRAC_1_SQRT_2)
 }
 
 /// `Φ(x) + x · φ(x)`.
-pub(crate) fn gelu_slope(x: f32) -> f32 {
+pub(super) fn gelu_slope(x: f32) -> f32 {
     const DENSITY_AT_0: f32 = 0.398_942_3;
     // Far out the density is 0, and x² would overflow.
     let near = x.clamp(-20.0, 20.0);
@@ -67,72 +67,72 @@ fn gelu_argument(x: f32) -> (f32, f32) {
 
 /// `½ · x · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`, which is `x · logistic(…)`.
 #[inline(always)]
-pub(crate) fn gelu_tanh(x: f32) -> f32 {
+pub(super) fn gelu_tanh(x: f32) -> f32 {
     x * logistic(gelu_argument(x).0)
 }
 
 #[inline(always)]
-pub(crate) fn gelu_tanh_slope(x: f32) -> f32 {
+pub(super) fn gelu_tanh_slope(x: f32) -> f32 {
     let (u, du) = gelu_argument(x);
     let s = logistic(u);
     s + x.clamp(-20.0, 20.0) * s * logistic(-u) * du
 }
 
-pub(crate) fn tanh(x: f32) -> f32 {
+pub(super) fn tanh(x: f32) -> f32 {
     libm::tanhf(x)
 }
 
 /// `1 − tanh² x`, as `4 e^−2|x| / (1 + e^−2|x|)²`.
 #[inline(always)]
-pub(crate) fn tanh_slope(x: f32) -> f32 {
+pub(super) fn tanh_slope(x: f32) -> f32 {
     let e = exp(-2.0 * x.abs());
     4.0 * e / ((1.0 + e) * (1.0 + e))
 }
 
 /// `ln(1 + e^x)`, as `max(x, 0) + ln(1 + e^−|x|)`.
-pub(crate) fn softplus(x: f32) -> f32 {
+pub(super) fn softplus(x: f32) -> f32 {
     // Comparisons that are false pass NaN on.
     let above = if x < 0.0 { 0.0 } else { x };
     above + libm::log1pf(exp(-x.abs()))
 }
 
 #[inline(always)]
-pub(crate) fn softplus_slope(x: f32) -> f32 {
+pub(super) fn softplus_slope(x: f32) -> f32 {
     logistic(x)
 }
 
 /// `x / (1 + |x|)`.
 #[inline(always)]
-pub(crate) fn softsign(x: f32) -> f32 {
+pub(super) fn softsign(x: f32) -> f32 {
     x / (1.0 + x.abs())
 }
 
 #[inline(always)]
-pub(crate) fn softsign_slope(x: f32) -> f32 {
+pub(super) fn softsign_slope(x: f32) -> f32 {
     let d = 1.0 / (1.0 + x.abs());
     d * d
 }
 
 /// `min(max(α · x + β, 0), 1)`.
 #[inline(always)]
-pub(crate) fn hard_sigmoid(x: f32, alpha: f32, beta: f32) -> f32 {
-    super::elementwise::clamped(alpha * x + beta, 0.0, 1.0)
+pub(super) fn hard_sigmoid(x: f32, alpha: f32, beta: f32) -> f32 {
+    crate::elementwise::clamped(alpha * x + beta, 0.0, 1.0)
 }
 
 #[inline(always)]
-pub(crate) fn hard_sigmoid_slope(x: f32, alpha: f32, beta: f32) -> f32 {
+pub(super) fn hard_sigmoid_slope(x: f32, alpha: f32, beta: f32) -> f32 {
     let y = alpha * x + beta;
     if y > 0.0 && y < 1.0 { alpha } else { 0.0 }
 }
 
 /// `x · min(max(x + 3, 0), 6) / 6`.
 #[inline(always)]
-pub(crate) fn hard_swish(x: f32) -> f32 {
-    x * (super::elementwise::clamped(x + 3.0, 0.0, 6.0) * (1.0 / 6.0))
+pub(super) fn hard_swish(x: f32) -> f32 {
+    x * (crate::elementwise::clamped(x + 3.0, 0.0, 6.0) * (1.0 / 6.0))
 }
 
 #[inline(always)]
-pub(crate) fn hard_swish_slope(x: f32) -> f32 {
+pub(super) fn hard_swish_slope(x: f32) -> f32 {
     if x <= -3.0 {
         0.0
     } else if x >= 3.0 {
@@ -144,12 +144,12 @@ pub(crate) fn hard_swish_slope(x: f32) -> f32 {
 
 /// `x / (1 + e^−x)`.
 #[inline(always)]
-pub(crate) fn swish(x: f32) -> f32 {
+pub(super) fn swish(x: f32) -> f32 {
     x * logistic(x)
 }
 
 #[inline(always)]
-pub(crate) fn swish_slope(x: f32) -> f32 {
+pub(super) fn swish_slope(x: f32) -> f32 {
     let s = logistic(x);
     s + x * s * logistic(-x)
 }
@@ -163,31 +163,36 @@ fn mish_parts(x: f32) -> (f32, f32) {
 
 /// `x · tanh(ln(1 + e^x))`: with `n = e^2x + 2 e^x`, the tangent is `n / (n + 2)`.
 #[inline(always)]
-pub(crate) fn mish(x: f32) -> f32 {
+pub(super) fn mish(x: f32) -> f32 {
     let n = mish_parts(x).1;
     x * (n / (n + 2.0))
 }
 
 #[inline(always)]
-pub(crate) fn mish_slope(x: f32) -> f32 {
+pub(super) fn mish_slope(x: f32) -> f32 {
     let (e, n) = mish_parts(x);
     let d = 1.0 / (n + 2.0);
     n * d + x * (4.0 * (n + 1.0) * d * d) * (e / (1.0 + e))
 }
 
 /// `2/√π · ∫₀ˣ e^−t² dt`.
-pub(crate) fn erf(x: f32) -> f32 {
+pub(super) fn erf(x: f32) -> f32 {
     libm::erff(x)
 }
 
 #[inline(always)]
-pub(crate) fn erf_slope(x: f32) -> f32 {
+pub(super) fn erf_slope(x: f32) -> f32 {
     let near = x.clamp(-20.0, 20.0);
     core::f32::consts::FRAC_2_SQRT_PI * exp(-near * near)
 }
 
 #[inline(always)]
-pub(crate) fn reciprocal_slope(x: f32) -> f32 {
+pub(super) fn reciprocal(x: f32) -> f32 {
+    1.0 / x
+}
+
+#[inline(always)]
+pub(super) fn reciprocal_slope(x: f32) -> f32 {
     let r = 1.0 / x;
     -(r * r)
 }

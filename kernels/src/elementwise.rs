@@ -3,7 +3,7 @@
 use super::math::exp;
 
 /// `y = min(max(x, lo), hi)`; NaN passes.
-pub(crate) fn clamp(x: &[f32], y: &mut [f32], lo: f32, hi: f32) {
+pub fn clamp(x: &[f32], y: &mut [f32], lo: f32, hi: f32) {
     debug_assert_eq!(x.len(), y.len());
     for (y, &x) in y.iter_mut().zip(x) {
         *y = clamped(x, lo, hi);
@@ -12,13 +12,13 @@ pub(crate) fn clamp(x: &[f32], y: &mut [f32], lo: f32, hi: f32) {
 
 /// `min(max(x, lo), hi)`; NaN passes.
 #[inline(always)]
-pub(crate) fn clamped(x: f32, lo: f32, hi: f32) -> f32 {
+pub fn clamped(x: f32, lo: f32, hi: f32) -> f32 {
     let x = if x < lo { lo } else { x };
     if hi < x { hi } else { x }
 }
 
 /// Gradient of [`clamp`] with output `y`: `dy` where `lo < y < hi`, else 0.
-pub(crate) fn clamp_dx(y: &[f32], dy: &[f32], dx: &mut [f32], lo: f32, hi: f32) {
+pub fn clamp_dx(y: &[f32], dy: &[f32], dx: &mut [f32], lo: f32, hi: f32) {
     debug_assert!(y.len() == dy.len() && y.len() == dx.len());
     for ((dx, &y), &dy) in dx.iter_mut().zip(y).zip(dy) {
         *dx = if y > lo && y < hi { dy } else { 0.0 };
@@ -26,7 +26,7 @@ pub(crate) fn clamp_dx(y: &[f32], dy: &[f32], dx: &mut [f32], lo: f32, hi: f32) 
 }
 
 /// `y = a + b`.
-pub(crate) fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
     debug_assert!(a.len() == y.len() && b.len() == y.len());
     for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
         *y = a + b;
@@ -34,7 +34,7 @@ pub(crate) fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
 }
 
 /// `y = a · b`.
-pub(crate) fn mul(a: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn mul(a: &[f32], b: &[f32], y: &mut [f32]) {
     debug_assert!(a.len() == y.len() && b.len() == y.len());
     for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
         *y = a * b;
@@ -42,7 +42,7 @@ pub(crate) fn mul(a: &[f32], b: &[f32], y: &mut [f32]) {
 }
 
 /// `y = max(a, b)`; NaN wins.
-pub(crate) fn maximum(a: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn maximum(a: &[f32], b: &[f32], y: &mut [f32]) {
     debug_assert!(a.len() == y.len() && b.len() == y.len());
     for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
         *y = if a >= b || a.is_nan() { a } else { b };
@@ -50,7 +50,7 @@ pub(crate) fn maximum(a: &[f32], b: &[f32], y: &mut [f32]) {
 }
 
 /// `y` is 1 where `a ≥ b`, else 0.
-pub(crate) fn not_less(a: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn not_less(a: &[f32], b: &[f32], y: &mut [f32]) {
     debug_assert!(a.len() == y.len() && b.len() == y.len());
     for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
         *y = f32::from(u8::from(a >= b));
@@ -58,7 +58,7 @@ pub(crate) fn not_less(a: &[f32], b: &[f32], y: &mut [f32]) {
 }
 
 /// `y` is 1 where `a < b`, else 0.
-pub(crate) fn less(a: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn less(a: &[f32], b: &[f32], y: &mut [f32]) {
     debug_assert!(a.len() == y.len() && b.len() == y.len());
     for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
         *y = f32::from(u8::from(a < b));
@@ -66,7 +66,7 @@ pub(crate) fn less(a: &[f32], b: &[f32], y: &mut [f32]) {
 }
 
 /// `y = 1 / (1 + e^-x)`, 4 ulp.
-pub(crate) fn sigmoid(x: &[f32], y: &mut [f32]) {
+pub fn sigmoid(x: &[f32], y: &mut [f32]) {
     debug_assert_eq!(x.len(), y.len());
     for (y, &x) in y.iter_mut().zip(x) {
         *y = 1.0 / (1.0 + exp(-x));
@@ -74,7 +74,7 @@ pub(crate) fn sigmoid(x: &[f32], y: &mut [f32]) {
 }
 
 /// `y = clamp(x · scale + shift)` with one scale and shift per column of `rows×c`.
-pub(crate) fn channel_scale_shift(
+pub fn channel_scale_shift(
     rows: usize,
     c: usize,
     x: &[f32],

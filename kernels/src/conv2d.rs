@@ -14,23 +14,33 @@ use super::winograd::{self, Filters};
 /// Output (oy, ox) reads input row `oy·stride[0] + ky·dilation[0] − padding[0]`, likewise the columns;
 /// places outside the input are zero. The furthest tap lies inside the padded input.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ConvShape {
-    pub(crate) n: usize,
-    pub(crate) h: usize,
-    pub(crate) w: usize,
+pub struct ConvShape {
+    /// Images.
+    pub n: usize,
+    /// Lines of an input image.
+    pub h: usize,
+    /// Columns of an input image.
+    pub w: usize,
     /// Input channels.
-    pub(crate) c: usize,
-    pub(crate) kh: usize,
-    pub(crate) kw: usize,
+    pub c: usize,
+    /// Lines of a window.
+    pub kh: usize,
+    /// Columns of a window.
+    pub kw: usize,
     /// Output channels.
-    pub(crate) m: usize,
-    pub(crate) oh: usize,
-    pub(crate) ow: usize,
-    pub(crate) stride: [usize; 2],
+    pub m: usize,
+    /// Lines of an output image.
+    pub oh: usize,
+    /// Columns of an output image.
+    pub ow: usize,
+    /// Between outputs: lines, columns.
+    pub stride: [usize; 2],
     /// Top, left, bottom, right.
-    pub(crate) padding: [usize; 4],
-    pub(crate) dilation: [usize; 2],
-    pub(crate) groups: usize,
+    pub padding: [usize; 4],
+    /// Between taps: lines, columns.
+    pub dilation: [usize; 2],
+    /// Groups of channels that are convolved apart.
+    pub groups: usize,
 }
 
 impl ConvShape {
@@ -119,12 +129,12 @@ enum Form {
 
 impl PackedConv {
     /// Packs `[kh, kw, c/groups, m]` row-major (HWIO) for many runs: in the form that runs fastest.
-    pub(crate) fn prepare(s: &ConvShape, w: &[f32]) -> Self {
+    pub fn prepare(s: &ConvShape, w: &[f32]) -> Self {
         if winograd::suits(s) { Self(Form::Winograd(Filters::new(s.c, s.m, w))) } else { Self::pack(s, w) }
     }
 
     /// Floats that [`PackedConv::prepare`] takes.
-    pub(crate) fn len(s: &ConvShape) -> usize {
+    pub fn len(s: &ConvShape) -> usize {
         if winograd::suits(s) {
             Filters::len(s)
         } else {
@@ -133,14 +143,14 @@ impl PackedConv {
     }
 
     /// Packs weights that change from run to run: in the form that is made fastest.
-    pub(crate) fn pack(s: &ConvShape, w: &[f32]) -> Self {
+    pub fn pack(s: &ConvShape, w: &[f32]) -> Self {
         let mut groups = vec![PackedB::default(); s.groups];
         pack_groups(s, w, &mut groups);
         Self(Form::Direct(groups))
     }
 
     /// [`PackedConv::pack`] into the memory already held where it is of that form.
-    pub(crate) fn repack(&mut self, s: &ConvShape, w: &[f32]) {
+    pub fn repack(&mut self, s: &ConvShape, w: &[f32]) {
         match &mut self.0 {
             Form::Direct(groups) if groups.len() == s.groups => pack_groups(s, w, groups),
             _ => *self = Self::pack(s, w),
@@ -148,7 +158,7 @@ impl PackedConv {
     }
 
     /// Bytes held.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match &self.0 {
             Form::Direct(groups) => groups.iter().map(PackedB::bytes).sum(),
             Form::Winograd(filters) => filters.bytes(),
@@ -165,7 +175,7 @@ fn pack_groups(s: &ConvShape, w: &[f32], groups: &mut [PackedB]) {
 }
 
 /// `y = clamp(conv(x, w) + bias + residual)`.
-pub(crate) fn conv2d(s: &ConvShape, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>) {
+pub fn conv2d(s: &ConvShape, x: &[f32], w: &PackedConv, y: &mut [f32], e: Epilogue<'_>) {
     debug_assert!(x.len() == s.n * s.x_len() && y.len() == s.n * s.y_len());
     let groups = match &w.0 {
         Form::Direct(groups) => groups.as_slice(),

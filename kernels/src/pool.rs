@@ -2,22 +2,32 @@
 
 /// Sizes of a pooling of `n×h×w×c` to `n×oh×ow×c`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PoolShape {
-    pub(crate) n: usize,
-    pub(crate) h: usize,
-    pub(crate) w: usize,
-    pub(crate) c: usize,
-    pub(crate) kh: usize,
-    pub(crate) kw: usize,
-    pub(crate) oh: usize,
-    pub(crate) ow: usize,
-    pub(crate) stride: [usize; 2],
+pub struct PoolShape {
+    /// Images.
+    pub n: usize,
+    /// Lines of an input image.
+    pub h: usize,
+    /// Columns of an input image.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+    /// Lines of a window.
+    pub kh: usize,
+    /// Columns of a window.
+    pub kw: usize,
+    /// Lines of an output image.
+    pub oh: usize,
+    /// Columns of an output image.
+    pub ow: usize,
+    /// Between outputs: lines, columns.
+    pub stride: [usize; 2],
     /// Top, left, bottom, right.
-    pub(crate) padding: [usize; 4],
-    pub(crate) dilation: [usize; 2],
+    pub padding: [usize; 4],
+    /// Between taps: lines, columns.
+    pub dilation: [usize; 2],
     /// Whether an average divides by the taps in the padded input rather than by those in the input. Taps beyond
     /// the padding, which rounding the output size up can cause, never count.
-    pub(crate) count_include_pad: bool,
+    pub count_include_pad: bool,
 }
 
 /// The taps of an output row or column that lie inside the input.
@@ -90,7 +100,7 @@ impl PoolShape {
 }
 
 /// Largest value of each window; padding never wins. A window without taps gives -∞, NaN stays NaN.
-pub(crate) fn max_pool(s: &PoolShape, x: &[f32], y: &mut [f32]) {
+pub fn max_pool(s: &PoolShape, x: &[f32], y: &mut [f32]) {
     for window in s.windows() {
         let y = &mut y[window.y..][..s.c];
         y.fill(f32::NEG_INFINITY);
@@ -104,7 +114,7 @@ pub(crate) fn max_pool(s: &PoolShape, x: &[f32], y: &mut [f32]) {
 
 /// Gradient of [`max_pool`] with output `y`: it goes to the first maximum of a window in row-major order, as in
 /// PyTorch and TensorFlow.
-pub(crate) fn max_pool_dx(s: &PoolShape, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32]) {
+pub fn max_pool_dx(s: &PoolShape, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32]) {
     /// Channels at a time, so that what is still to be given away stays on the stack.
     const CHANNELS: usize = 64;
     dx.fill(0.0);
@@ -126,7 +136,7 @@ pub(crate) fn max_pool_dx(s: &PoolShape, x: &[f32], y: &[f32], dy: &[f32], dx: &
 }
 
 /// Mean of each window.
-pub(crate) fn avg_pool(s: &PoolShape, x: &[f32], y: &mut [f32]) {
+pub fn avg_pool(s: &PoolShape, x: &[f32], y: &mut [f32]) {
     for window in s.windows() {
         let y = &mut y[window.y..][..s.c];
         y.fill(0.0);
@@ -139,7 +149,7 @@ pub(crate) fn avg_pool(s: &PoolShape, x: &[f32], y: &mut [f32]) {
 }
 
 /// Gradient of [`avg_pool`].
-pub(crate) fn avg_pool_dx(s: &PoolShape, dy: &[f32], dx: &mut [f32]) {
+pub fn avg_pool_dx(s: &PoolShape, dy: &[f32], dx: &mut [f32]) {
     dx.fill(0.0);
     for window in s.windows() {
         let scale = window.scale();
@@ -151,7 +161,7 @@ pub(crate) fn avg_pool_dx(s: &PoolShape, dy: &[f32], dx: &mut [f32]) {
 }
 
 /// Mean over the `hw` pixels of each of `n` images: `n×hw×c` to `n×c`.
-pub(crate) fn global_avg_pool(n: usize, hw: usize, c: usize, x: &[f32], y: &mut [f32]) {
+pub fn global_avg_pool(n: usize, hw: usize, c: usize, x: &[f32], y: &mut [f32]) {
     debug_assert!(x.len() == n * hw * c && y.len() == n * c);
     let scale = 1.0 / hw.max(1) as f32;
     for (x, y) in x.chunks_exact((hw * c).max(1)).zip(y.chunks_exact_mut(c.max(1))) {

@@ -8,7 +8,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// A buffer of `len` floats with unspecified contents.
-    pub(crate) fn take(&mut self, len: usize) -> Vec<f32> {
+    pub fn take(&mut self, len: usize) -> Vec<f32> {
         // Smallest sufficient buffer, else the largest one to grow: the pool settles on the sizes that recur.
         let best = (0..self.free.len()).min_by_key(|&i| {
             let capacity = self.free[i].capacity();
@@ -23,14 +23,14 @@ impl Scratch {
     }
 
     /// A buffer of `len` zeros.
-    pub(crate) fn take_zeroed(&mut self, len: usize) -> Vec<f32> {
+    pub fn take_zeroed(&mut self, len: usize) -> Vec<f32> {
         let mut buffer = self.take(len);
         buffer.fill(0.0);
         buffer
     }
 
     /// Returns a buffer to the pool.
-    pub(crate) fn give(&mut self, buffer: Vec<f32>) {
+    pub fn give(&mut self, buffer: Vec<f32>) {
         self.free.push(buffer);
     }
 

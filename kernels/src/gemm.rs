@@ -8,14 +8,16 @@ use super::tile::{Block, K_BLOCK, NR, Out, k_blocks, multiply};
 /// The right operand of `m×k · k×n`, in panels `[ceil(n/8)][k][8]`, zero-filled.
 #[derive(Clone, Debug, Default)]
 pub struct PackedB {
-    pub(crate) k: usize,
-    pub(crate) n: usize,
+    /// Rows.
+    pub k: usize,
+    /// Columns.
+    pub n: usize,
     data: Vec<f32>,
 }
 
 impl PackedB {
     /// Packs `k×n` row-major.
-    pub(crate) fn pack(k: usize, n: usize, b: &[f32]) -> Self {
+    pub fn pack(k: usize, n: usize, b: &[f32]) -> Self {
         let mut packed = Self::default();
         packed.repack(k, n, b);
         packed
@@ -35,7 +37,7 @@ impl PackedB {
     }
 
     /// [`PackedB::pack`] into the memory already held.
-    pub(crate) fn repack(&mut self, k: usize, n: usize, b: &[f32]) {
+    pub fn repack(&mut self, k: usize, n: usize, b: &[f32]) {
         debug_assert_eq!(b.len(), k * n);
         self.repack_strided(k, n, b, n);
     }
@@ -59,7 +61,7 @@ impl PackedB {
     }
 
     /// Packs the transpose of `n×k` row-major into the memory already held.
-    pub(crate) fn repack_transposed(&mut self, k: usize, n: usize, bt: &[f32]) {
+    pub fn repack_transposed(&mut self, k: usize, n: usize, bt: &[f32]) {
         debug_assert_eq!(bt.len(), k * n);
         self.repack_transposed_strided(k, n, bt, k);
     }
@@ -96,12 +98,12 @@ impl PackedB {
     }
 
     /// Floats that panels of `k×n` take.
-    pub(crate) fn len(k: usize, n: usize) -> usize {
+    pub fn len(k: usize, n: usize) -> usize {
         n.next_multiple_of(NR) * k
     }
 
     /// Bytes held.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.data.capacity() * size_of::<f32>()
     }
 
@@ -117,17 +119,17 @@ impl PackedB {
 
 /// What is done to a sum before it is stored: `y = clamp(sum + bias + residual)`.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Epilogue<'a> {
+pub struct Epilogue<'a> {
     /// One value per output column.
-    pub(crate) bias: Option<&'a [f32]>,
+    pub bias: Option<&'a [f32]>,
     /// Same layout as the output.
-    pub(crate) residual: Option<&'a [f32]>,
+    pub residual: Option<&'a [f32]>,
     /// Lower and upper bound; NaN passes.
-    pub(crate) clamp: Option<(f32, f32)>,
+    pub clamp: Option<(f32, f32)>,
 }
 
 /// `y[m×n] = a[m×k] · b`, all row-major.
-pub(crate) fn gemm(m: usize, a: &[f32], b: &PackedB, y: &mut [f32], e: Epilogue<'_>) {
+pub fn gemm(m: usize, a: &[f32], b: &PackedB, y: &mut [f32], e: Epilogue<'_>) {
     debug_assert!(a.len() == m * b.k && y.len() == m * b.n);
     multiply_rows(m, a, b.k, b, e, &mut Out { y, ld: b.n, col: 0 });
 }
@@ -160,18 +162,21 @@ impl<'a> Epilogue<'a> {
 
 /// Sizes and orientation of [`matmul`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct MatMulDims {
-    pub(crate) m: usize,
-    pub(crate) k: usize,
-    pub(crate) n: usize,
+pub struct MatMulDims {
+    /// Rows of the product.
+    pub m: usize,
+    /// Terms of its sums.
+    pub k: usize,
+    /// Columns of the product.
+    pub n: usize,
     /// `a` is stored `k×m`.
-    pub(crate) trans_a: bool,
+    pub trans_a: bool,
     /// `b` is stored `n×k`.
-    pub(crate) trans_b: bool,
+    pub trans_b: bool,
 }
 
 /// `y[m×n] = op(a) · op(b)`, or `y += …`, all row-major.
-pub(crate) fn matmul(dims: MatMulDims, a: &[f32], b: &[f32], y: &mut [f32], accumulate: bool, scratch: &mut Scratch) {
+pub fn matmul(dims: MatMulDims, a: &[f32], b: &[f32], y: &mut [f32], accumulate: bool, scratch: &mut Scratch) {
     let MatMulDims { m, k, n, trans_a, trans_b } = dims;
     debug_assert!(a.len() == m * k && b.len() == k * n && y.len() == m * n);
     let mut packed = PackedB::borrow(scratch, k, n);

@@ -1,7 +1,7 @@
 //! Updaters, fused over one flat slice of parameters.
 
 /// Stochastic gradient descent: `w −= lr·dw`.
-pub(crate) fn sgd(w: &mut [f32], dw: &[f32], lr: f32) {
+pub fn sgd(w: &mut [f32], dw: &[f32], lr: f32) {
     debug_assert_eq!(w.len(), dw.len());
     for (w, dw) in w.iter_mut().zip(dw) {
         *w -= lr * dw;
@@ -9,7 +9,7 @@ pub(crate) fn sgd(w: &mut [f32], dw: &[f32], lr: f32) {
 }
 
 /// Nesterov momentum as Keras and Deeplearning4j write it: `v' = mu·v − lr·dw`, `w += mu·v' − lr·dw`.
-pub(crate) fn nesterovs(w: &mut [f32], v: &mut [f32], dw: &[f32], lr: f32, mu: f32) {
+pub fn nesterovs(w: &mut [f32], v: &mut [f32], dw: &[f32], lr: f32, mu: f32) {
     debug_assert!(w.len() == dw.len() && v.len() == dw.len());
     for ((w, v), dw) in w.iter_mut().zip(v).zip(dw) {
         let step = lr * dw;
@@ -22,7 +22,7 @@ pub(crate) fn nesterovs(w: &mut [f32], v: &mut [f32], dw: &[f32], lr: f32, mu: f
 ///
 /// `alpha` carries the bias correction, `lr·√(1 − b2^t) / (1 − b1^t)`.
 #[expect(clippy::too_many_arguments, reason = "the symbols of the paper")]
-pub(crate) fn adam(w: &mut [f32], m: &mut [f32], v: &mut [f32], dw: &[f32], alpha: f32, b1: f32, b2: f32, eps: f32) {
+pub fn adam(w: &mut [f32], m: &mut [f32], v: &mut [f32], dw: &[f32], alpha: f32, b1: f32, b2: f32, eps: f32) {
     debug_assert!(w.len() == dw.len() && m.len() == dw.len() && v.len() == dw.len());
     for (((w, m), v), &dw) in w.iter_mut().zip(m).zip(v).zip(dw) {
         *m = b1 * *m + (1.0 - b1) * dw;
@@ -33,7 +33,7 @@ pub(crate) fn adam(w: &mut [f32], m: &mut [f32], v: &mut [f32], dw: &[f32], alph
 
 /// [`adam`] divided by the largest mean square so far, `top`.
 #[expect(clippy::too_many_arguments, reason = "the symbols of the paper")]
-pub(crate) fn amsgrad(
+pub fn amsgrad(
     w: &mut [f32],
     m: &mut [f32],
     v: &mut [f32],
@@ -61,7 +61,7 @@ fn larger(a: f32, b: f32) -> f32 {
 
 /// AdaMax (Kingma and Ba 2015, algorithm 2): `m' = b1·m + (1 − b1)·dw`, `u' = max(b2·u, |dw|)`, `w −= alpha·m' / (u' + eps)`.
 #[expect(clippy::too_many_arguments, reason = "the symbols of the paper")]
-pub(crate) fn adamax(w: &mut [f32], m: &mut [f32], u: &mut [f32], dw: &[f32], alpha: f32, b1: f32, b2: f32, eps: f32) {
+pub fn adamax(w: &mut [f32], m: &mut [f32], u: &mut [f32], dw: &[f32], alpha: f32, b1: f32, b2: f32, eps: f32) {
     debug_assert!(w.len() == dw.len() && m.len() == dw.len() && u.len() == dw.len());
     for (((w, m), u), &dw) in w.iter_mut().zip(m).zip(u).zip(dw) {
         *m = b1 * *m + (1.0 - b1) * dw;
@@ -72,16 +72,7 @@ pub(crate) fn adamax(w: &mut [f32], m: &mut [f32], u: &mut [f32], dw: &[f32], al
 
 /// Nadam: the moments of [`adam`], then `w −= (a·m' + b·dw) / (√(c·v') + eps)`.
 #[expect(clippy::too_many_arguments, reason = "the symbols of the paper")]
-pub(crate) fn nadam(
-    w: &mut [f32],
-    m: &mut [f32],
-    v: &mut [f32],
-    dw: &[f32],
-    [a, b, c]: [f32; 3],
-    b1: f32,
-    b2: f32,
-    eps: f32,
-) {
+pub fn nadam(w: &mut [f32], m: &mut [f32], v: &mut [f32], dw: &[f32], [a, b, c]: [f32; 3], b1: f32, b2: f32, eps: f32) {
     debug_assert!(w.len() == dw.len() && m.len() == dw.len() && v.len() == dw.len());
     for (((w, m), v), &dw) in w.iter_mut().zip(m).zip(v).zip(dw) {
         *m = b1 * *m + (1.0 - b1) * dw;
@@ -91,7 +82,7 @@ pub(crate) fn nadam(
 }
 
 /// AdaGrad: `s += dw²`, `w −= lr·dw / (√s + eps)`.
-pub(crate) fn adagrad(w: &mut [f32], s: &mut [f32], dw: &[f32], lr: f32, eps: f32) {
+pub fn adagrad(w: &mut [f32], s: &mut [f32], dw: &[f32], lr: f32, eps: f32) {
     debug_assert!(w.len() == dw.len() && s.len() == dw.len());
     for ((w, s), &dw) in w.iter_mut().zip(s).zip(dw) {
         *s += dw * dw;
@@ -100,7 +91,7 @@ pub(crate) fn adagrad(w: &mut [f32], s: &mut [f32], dw: &[f32], lr: f32, eps: f3
 }
 
 /// RMSProp: `s' = rho·s + (1 − rho)·dw²`, `w −= lr·dw / √(s' + eps)`.
-pub(crate) fn rmsprop(w: &mut [f32], s: &mut [f32], dw: &[f32], lr: f32, rho: f32, eps: f32) {
+pub fn rmsprop(w: &mut [f32], s: &mut [f32], dw: &[f32], lr: f32, rho: f32, eps: f32) {
     debug_assert!(w.len() == dw.len() && s.len() == dw.len());
     for ((w, s), &dw) in w.iter_mut().zip(s).zip(dw) {
         *s = rho * *s + (1.0 - rho) * (dw * dw);
@@ -109,7 +100,7 @@ pub(crate) fn rmsprop(w: &mut [f32], s: &mut [f32], dw: &[f32], lr: f32, rho: f3
 }
 
 /// AdaDelta: `s' = rho·s + (1 − rho)·dw²`, `d = dw·√((u + eps) / (s' + eps))`, `u' = rho·u + (1 − rho)·d²`, `w −= lr·d`.
-pub(crate) fn adadelta(w: &mut [f32], s: &mut [f32], u: &mut [f32], dw: &[f32], lr: f32, rho: f32, eps: f32) {
+pub fn adadelta(w: &mut [f32], s: &mut [f32], u: &mut [f32], dw: &[f32], lr: f32, rho: f32, eps: f32) {
     debug_assert!(w.len() == dw.len() && s.len() == dw.len() && u.len() == dw.len());
     for (((w, s), u), &dw) in w.iter_mut().zip(s).zip(u).zip(dw) {
         *s = rho * *s + (1.0 - rho) * (dw * dw);

@@ -8,7 +8,7 @@ const COLS: usize = 128;
 const ROWS: usize = 8;
 
 /// Column sums of `rows×cols`: the gradient of a bias. In f64, since a batch of images has many rows.
-pub(crate) fn sum_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
+pub fn sum_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
     debug_assert!(x.len() == rows * cols && y.len() == cols);
     for (block, y) in y.chunks_mut(COLS).enumerate() {
         let mut sums = [0f64; COLS];
@@ -42,7 +42,7 @@ fn max(x: &[f32]) -> f32 {
 }
 
 /// Softmax of each row, shifted by its maximum.
-pub(crate) fn softmax_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
+pub fn softmax_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
     debug_assert!(x.len() == rows * cols && y.len() == rows * cols);
     for (x, y) in x.chunks_exact(cols.max(1)).zip(y.chunks_exact_mut(cols.max(1))) {
         let shift = max(x);
@@ -55,7 +55,7 @@ pub(crate) fn softmax_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
 }
 
 /// Gradient of [`softmax_rows`] with output `y`: `dx = y · (dy − Σ y·dy)`.
-pub(crate) fn softmax_dx(rows: usize, cols: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
+pub fn softmax_dx(rows: usize, cols: usize, y: &[f32], dy: &[f32], dx: &mut [f32]) {
     debug_assert!(y.len() == rows * cols && dy.len() == rows * cols && dx.len() == rows * cols);
     let step = cols.max(1);
     for ((y, dy), dx) in y.chunks_exact(step).zip(dy.chunks_exact(step)).zip(dx.chunks_exact_mut(step)) {
@@ -67,7 +67,7 @@ pub(crate) fn softmax_dx(rows: usize, cols: usize, y: &[f32], dy: &[f32], dx: &m
 }
 
 /// Cross-entropy of each row, `Σ t · (ln Σ e^x − x)`, with targets `t` of `rows×cols` (one-hot or any weights).
-pub(crate) fn softmax_nll(rows: usize, cols: usize, logits: &[f32], targets: &[f32], losses: &mut [f32]) {
+pub fn softmax_nll(rows: usize, cols: usize, logits: &[f32], targets: &[f32], losses: &mut [f32]) {
     debug_assert!(logits.len() == rows * cols && targets.len() == rows * cols && losses.len() == rows);
     let step = cols.max(1);
     for ((x, t), loss) in logits.chunks_exact(step).zip(targets.chunks_exact(step)).zip(losses) {
@@ -78,14 +78,7 @@ pub(crate) fn softmax_nll(rows: usize, cols: usize, logits: &[f32], targets: &[f
 }
 
 /// Gradient of [`softmax_nll`] by the logits, times `dlosses` per row: `dx = (softmax(x) · Σ t − t) · dloss`.
-pub(crate) fn softmax_nll_dx(
-    rows: usize,
-    cols: usize,
-    logits: &[f32],
-    targets: &[f32],
-    dlosses: &[f32],
-    dx: &mut [f32],
-) {
+pub fn softmax_nll_dx(rows: usize, cols: usize, logits: &[f32], targets: &[f32], dlosses: &[f32], dx: &mut [f32]) {
     debug_assert!(targets.len() == rows * cols && dlosses.len() == rows);
     softmax_rows(rows, cols, logits, dx);
     let step = cols.max(1);

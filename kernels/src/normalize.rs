@@ -6,7 +6,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Each row of `cols` divided by its length, or by `epsilon` where that is larger.
-pub(crate) fn l2_normalize(cols: usize, x: &[f32], y: &mut [f32], epsilon: f32) {
+pub fn l2_normalize(cols: usize, x: &[f32], y: &mut [f32], epsilon: f32) {
     debug_assert_eq!(x.len(), y.len());
     for (x, y) in x.chunks_exact(cols.max(1)).zip(y.chunks_exact_mut(cols.max(1))) {
         let norm = dot(x, x).sqrt();
@@ -16,7 +16,7 @@ pub(crate) fn l2_normalize(cols: usize, x: &[f32], y: &mut [f32], epsilon: f32) 
 }
 
 /// Gradient of [`l2_normalize`].
-pub(crate) fn l2_normalize_dx(cols: usize, x: &[f32], dy: &[f32], dx: &mut [f32], epsilon: f32) {
+pub fn l2_normalize_dx(cols: usize, x: &[f32], dy: &[f32], dx: &mut [f32], epsilon: f32) {
     debug_assert!(x.len() == dy.len() && x.len() == dx.len());
     let step = cols.max(1);
     for ((x, dy), dx) in x.chunks_exact(step).zip(dy.chunks_exact(step)).zip(dx.chunks_exact_mut(step)) {
@@ -37,7 +37,7 @@ fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
 }
 
 /// Each row of as many elements as `gamma`, brought to mean 0 and variance 1, then `· gamma + beta`.
-pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32], epsilon: f32) {
+pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32], epsilon: f32) {
     debug_assert!(x.len() == y.len() && gamma.len() == beta.len());
     let cols = gamma.len().max(1);
     for (x, y) in x.chunks_exact(cols).zip(y.chunks_exact_mut(cols)) {
@@ -49,7 +49,7 @@ pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32], 
 }
 
 /// Gradient of [`layer_norm`] in `x`.
-pub(crate) fn layer_norm_dx(x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], epsilon: f32) {
+pub fn layer_norm_dx(x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], epsilon: f32) {
     debug_assert!(x.len() == dy.len() && x.len() == dx.len());
     let cols = gamma.len().max(1);
     let share = 1.0 / cols as f32;
