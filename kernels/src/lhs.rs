@@ -122,36 +122,58 @@ pub(super) struct Patches<'a> {
     pub(super) buffer: &'a mut [f32],
 }
 
-/// Gathers what lies under output (oy, ox) of image `x`.
-#[inline(always)]
-fn gather(a: &Patches<'_>, x: &[f32], (oy, ox): (usize, usize), row: &mut [f32]) {
-    let (s, len) = (a.s, a.len);
-    let (top, left, pitch) = (s.padding[0], s.padding[1] * s.c, s.w * s.c);
-    let (step_y, step_x) = (s.dilation[0], s.dilation[1] * s.c);
-    let (y, first) = (oy * s.stride[0] + a.lines.start * step_y, ox * s.stride[1] * s.c + a.first);
-    let last = first + (a.runs - 1) * step_x + len;
-    let inside = y >= top && y + (a.lines.len() - 1) * step_y < top + s.h && first >= left && last <= left + pitch;
-    if inside {
-        let x = &x[(y - top) * pitch + first - left..];
+impl Patches<'_> {
+    /// First line and float of the padded image under output (oy, ox).
+    #[inline(always)]
+    fn corner(&self, oy: usize, ox: usize) -> (usize, usize) {
+        let s = self.s;
+        (oy * s.stride[0] + self.lines.start * s.dilation[0], ox * s.stride[1] * s.c + self.first)
+    }
+
+    /// Where in an image the floats under outputs (oy, ox) to (oy, ox + count − 1) begin, if all of them lie inside it.
+    #[inline(always)]
+    fn inside(&self, oy: usize, ox: usize, count: usize) -> Option<usize> {
+        let s = self.s;
+        let (top, left, pitch) = (s.padding[0], s.padding[1] * s.c, s.w * s.c);
+        let (y, first) = self.corner(oy, ox);
+        let last_y = y + (self.lines.len() - 1) * s.dilation[0];
+        let end = first + (count - 1) * s.stride[1] * s.c + (self.runs - 1) * s.dilation[1] * s.c + self.len;
+        let inside = ox + count <= s.ow && y >= top && last_y < top + s.h && first >= left && end <= left + pitch;
+        inside.then(|| (y - top) * pitch + first - left)
+    }
+
+    /// Gathers what lies under outputs of one line whose floats begin with `x`, into rows `depth` floats apart.
+    #[inline(always)]
+    fn gather_inside<const MR: usize>(&self, x: &[f32], depth: usize, rows: &mut [f32]) {
+        let s = self.s;
         let mut to = 0;
-        for ky in 0..a.lines.len() {
-            for kx in 0..a.runs {
-                copy(&x[ky * step_y * pitch + kx * step_x..][..len], &mut row[to..][..len]);
-                to += len;
+        for ky in 0..self.lines.len() {
+            for kx in 0..self.runs {
+                let x = &x[(ky * s.dilation[0] * s.w + kx * s.dilation[1]) * s.c..];
+                for r in 0..MR {
+                    copy(&x[r * s.stride[1] * s.c..][..self.len], &mut rows[r * depth + to..][..self.len]);
+                }
+                to += self.len;
             }
         }
-        return;
     }
-    let mut runs = row.chunks_exact_mut(len);
-    for ky in a.lines.clone() {
-        let line = s.input_row(oy, ky).map(|iy| &x[iy * pitch..][..pitch]).unwrap_or_default();
-        for (kx, run) in (0..a.runs).zip(&mut runs) {
-            let first = first + kx * step_x;
-            let skipped = left.saturating_sub(first).min(len);
-            let start = (first + skipped).saturating_sub(left).min(line.len());
-            let count = (len - skipped).min(line.len() - start);
-            run.fill(0.0);
-            copy(&line[start..][..count], &mut run[skipped..][..count]);
+
+    /// Gathers what lies under output (oy, ox) of image `x`, zeros where that is outside.
+    fn gather_border(&self, x: &[f32], oy: usize, ox: usize, row: &mut [f32]) {
+        let (s, len) = (self.s, self.len);
+        let (left, pitch, step_x) = (s.padding[1] * s.c, s.w * s.c, s.dilation[1] * s.c);
+        let first = self.corner(oy, ox).1;
+        let mut runs = row.chunks_exact_mut(len);
+        for ky in self.lines.clone() {
+            let line = s.input_row(oy, ky).map(|iy| &x[iy * pitch..][..pitch]).unwrap_or_default();
+            for (kx, run) in (0..self.runs).zip(&mut runs) {
+                let first = first + kx * step_x;
+                let skipped = left.saturating_sub(first).min(len);
+                let start = (first + skipped).saturating_sub(left).min(line.len());
+                let count = (len - skipped).min(line.len() - start);
+                run.fill(0.0);
+                copy(&line[start..][..count], &mut run[skipped..][..count]);
+            }
         }
     }
 }
@@ -161,15 +183,22 @@ fn gather(a: &Patches<'_>, x: &[f32], (oy, ox): (usize, usize), row: &mut [f32])
 fn copy(x: &[f32], y: &mut [f32]) {
     let len = x.len().min(y.len());
     let (x, y) = (x.as_ptr(), y.as_mut_ptr());
+    // Safety: `i + LANES` is at most the length of both.
+    let quad = |i: usize| unsafe { F32x4::load(&*x.add(i).cast()).store(&mut *y.add(i).cast()) };
+    if len < LANES {
+        for i in 0..len {
+            // Safety: `i` is below the length of both.
+            unsafe { *y.add(i) = *x.add(i) };
+        }
+        return;
+    }
     let mut i = 0;
-    // Safety: below, `i + LANES` and `i` are at most the length of both.
     while i + LANES <= len {
-        unsafe { F32x4::load(&*x.add(i).cast()).store(&mut *y.add(i).cast()) };
+        quad(i);
         i += LANES;
     }
-    while i < len {
-        unsafe { *y.add(i) = *x.add(i) };
-        i += 1;
+    if i < len {
+        quad(len - LANES);
     }
 }
 
@@ -189,15 +218,22 @@ impl Lhs for Patches<'_> {
         let row = self.row + row;
         let (mut image, pixel) = (row / (s.oh * s.ow), row % (s.oh * s.ow));
         let (mut oy, mut ox) = (pixel / s.ow, pixel % s.ow);
-        for r in 0..MR {
-            let x = &self.x[image * s.x_len()..][..s.x_len()];
-            gather(self, x, (oy, ox), &mut buffer[r * depth..][..depth]);
-            ox += 1;
-            if ox == s.ow {
-                (ox, oy) = (0, oy + 1);
-            }
-            if oy == s.oh {
-                (oy, image) = (0, image + 1);
+        if let Some(start) = self.inside(oy, ox, MR) {
+            self.gather_inside::<MR>(&self.x[image * s.x_len() + start..], depth, buffer);
+        } else {
+            for row in buffer.chunks_exact_mut(depth).take(MR) {
+                let x = &self.x[image * s.x_len()..][..s.x_len()];
+                match self.inside(oy, ox, 1) {
+                    Some(start) => self.gather_inside::<1>(&x[start..], depth, row),
+                    None => self.gather_border(x, oy, ox, row),
+                }
+                ox += 1;
+                if ox == s.ow {
+                    (ox, oy) = (0, oy + 1);
+                }
+                if oy == s.oh {
+                    (oy, image) = (0, image + 1);
+                }
             }
         }
         core::mem::swap(&mut self.buffer, &mut buffer);
