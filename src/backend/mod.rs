@@ -14,9 +14,9 @@ use crate::plan::Plan;
 pub use cpu::CpuBackend;
 #[cfg(feature = "webgpu")]
 pub use gpu::{Gpu, GpuBackend};
-pub use readback::{Readback, Request};
+pub use readback::{Readback, Request, at_once};
 pub use session::{Session, Sibling};
-pub use step_time::StepTime;
+pub use step_time::{GpuCost, StepTime};
 
 /// What plans can run on.
 #[derive(Debug, Clone, Default)]
@@ -114,12 +114,13 @@ impl Backend {
         }
     }
 
-    /// Runs all steps; gives how long each took, by the clock `now`.
-    pub fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
+    /// Runs all steps; gives how long each took, by the clock `now`. A GPU runs each on its own, several times: what steps update
+    /// is updated as often.
+    pub async fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
         match self {
             Self::Cpu(cpu) => Ok(cpu.profile(now)),
             #[cfg(feature = "webgpu")]
-            Self::Gpu(_) => Err(Error::internal("steps are not timed on the GPU")),
+            Self::Gpu(gpu) => gpu.profile(now).await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Reading from a backend: what is asked for is settled once, the values come when the device is done.
 
 use std::ops::Range;
+use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
 use crate::plan::{Location, Plan, Read};
@@ -73,9 +74,9 @@ impl Readback {
     /// # Errors
     /// `device-lost`; `internal` where the device refused a command of the run.
     pub fn poll(&mut self) -> Result<bool> {
-        match self.poll_with(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-            std::task::Poll::Ready(result) => result.map(|()| true),
-            std::task::Poll::Pending => Ok(false),
+        match self.poll_with(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result.map(|()| true),
+            Poll::Pending => Ok(false),
         }
     }
 
@@ -104,7 +105,7 @@ impl Readback {
     }
 
     #[cfg_attr(not(feature = "webgpu"), expect(unused_variables, reason = "the CPU has nothing to wait for"))]
-    fn poll_with(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<()>> {
+    fn poll_with(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         #[cfg(feature = "webgpu")]
         if let State::Coming(pending, constants) = &mut self.state {
             let mut values = std::task::ready!(pending.poll(cx))?;
@@ -115,7 +116,7 @@ impl Readback {
             }
             self.state = State::There(values);
         }
-        std::task::Poll::Ready(Ok(()))
+        Poll::Ready(Ok(()))
     }
 
     /// Elements of the value that was asked for at position `index`.
@@ -132,6 +133,17 @@ impl Readback {
             #[cfg(feature = "webgpu")]
             State::Coming(..) => Err(missing()),
         }
+    }
+}
+
+/// The result of what waits for nothing: everything on the CPU, and natively.
+///
+/// # Errors
+/// `internal` where a browser's GPU is awaited.
+pub fn at_once<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    match std::pin::pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::internal("a browser's GPU is awaited")),
     }
 }
 

@@ -94,11 +94,11 @@ impl Session {
     }
 
     /// Runs and gives how long each step took, by the clock `now`.
-    pub fn profile(&mut self, inputs: &[(&str, &[f32])], now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
+    pub async fn profile(&mut self, inputs: &[(&str, &[f32])], now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
         for (name, values) in inputs {
             self.backend.write(name, values)?;
         }
-        self.backend.profile(now)
+        self.backend.profile(now).await
     }
 
     /// Names and shapes of the outputs, in the graph's order.

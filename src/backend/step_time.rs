@@ -20,6 +20,24 @@ pub struct StepTime {
     pub macs: u64,
     /// By the clock of the caller.
     pub time: f64,
+    /// What the step is on a GPU, where it ran on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuCost>,
+}
+
+/// A step as a GPU sees it, by count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct GpuCost {
+    /// Dispatches.
+    pub dispatches: u64,
+    /// Invocations of all of them.
+    pub invocations: u64,
+    /// Multiply-accumulates; 0 where memory traffic dominates.
+    pub macs: u64,
+    /// Bytes that have to be read and written, each once.
+    pub bytes: u64,
+    /// Words that invocations load, each as often as it is loaded; 0 where nothing is loaded twice.
+    pub loads: u64,
 }
 
 impl StepTime {
@@ -34,6 +52,7 @@ impl StepTime {
             macs: step.op.macs(&types, &y),
             output: y.shape,
             time,
+            gpu: None,
         }
     }
 }

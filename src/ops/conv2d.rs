@@ -67,12 +67,12 @@ fn sliding_window(s: &ConvShape) -> Option<WindowSizes> {
 /// `y = xᵀ·dy` over all rows, in two steps where few invocations would sum many of them.
 pub(super) fn encode_weight_grad(cx: &mut GpuContext, grad: &WeightGrad, x: [Region; 2], y: Region) -> Result<()> {
     let (kernel, params, groups) = (grad.kernel(), grad.params(), grad.workgroups());
-    let macs = (grad.rows * y.len) as u64;
+    let work = grad.work();
     if grad.runs() == 1 {
-        return cx.dispatch(&kernel, &x, &[y], &params, groups, macs);
+        return cx.dispatch(&kernel, &x, &[y], &params, groups, work);
     }
     let sums = cx.scratch(grad.runs() * y.len);
-    cx.dispatch(&kernel, &x, &[sums], &params, groups, macs)?;
+    cx.dispatch(&kernel, &x, &[sums], &params, groups, work)?;
     encode_sum_runs(cx, sums, y, y.len, grad.runs(), grad.runs())
 }
 
@@ -140,8 +140,7 @@ impl Operator for Conv2d {
             ..Gemm::dense(rows, k, n)
         };
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
-        let macs = (rows * s.kh * s.kw * k * s.m) as u64;
-        cx.dispatch(&gemm.kernel(), &inputs, &[y.region], &gemm.params(), gemm.workgroups(), macs)
+        cx.gemm(&gemm, &inputs, y.region)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -289,9 +288,7 @@ impl Operator for Conv2dInputGrad {
             transposed: true,
             ..Gemm::dense(rows, k, n)
         };
-        let macs = (rows * s.kh * s.kw * k * s.c) as u64;
-        let inputs = [x[0].region, x[1].region];
-        cx.dispatch(&gemm.kernel(), &inputs, &[y.region], &gemm.params(), gemm.workgroups(), macs)
+        cx.gemm(&gemm, &[x[0].region, x[1].region], y.region)
     }
 
     fn macs(&self, x: &[&TensorType], _: &TensorType) -> u64 {

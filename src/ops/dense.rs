@@ -11,7 +11,7 @@ use super::attributes::expect_f32;
 use super::{Clamp, CpuContext, GpuContext, GpuView, MatMul, Operator, Prepared, SumLike, View};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{Gemm, Kernel};
+use crate::kernels::wgsl::{Gemm, Kernel, Work};
 use crate::tensor::TensorType;
 
 /// `y = x·w + b`. Inputs: `x` of `[m, k]`, `w` of `[k, n]`, then `b` of `[n]` if `bias`.
@@ -50,8 +50,10 @@ impl Dense {
             .with_bounds(self.clamp.map_or((f32::NEG_INFINITY, f32::INFINITY), Clamp::bounds));
         let bias = if self.bias { x[2].region } else { x[1].region };
         let params = [m, k, columns, tiles].map(|v| v as u32);
-        let groups = (m * tiles) as u64;
-        cx.dispatch(&kernel, &[x[0].region, x[1].region, bias], &[y.region], &params, groups, (m * k * n) as u64)
+        let macs = (m * k * n) as u64;
+        // Each row of the result loads the whole matrix, and an invocation its element of `x` for a unit of columns.
+        let work = Work { macs, loads: macs + macs / (n / columns) as u64 };
+        cx.dispatch(&kernel, &[x[0].region, x[1].region, bias], &[y.region], &params, (m * tiles) as u64, work)
     }
 }
 
@@ -118,8 +120,7 @@ impl Operator for Dense {
             };
             let bias = x.get(2).filter(|_| gemm.bias).map(|b| b.region);
             let inputs: Vec<_> = [x[0].region, w].into_iter().chain(bias).collect();
-            let macs = (m * rows * n) as u64;
-            cx.dispatch(&gemm.kernel(), &inputs, &[y.region], &gemm.params(), gemm.workgroups(), macs)?;
+            cx.gemm(&gemm, &inputs, y.region)?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::sum_like::encode_sum_runs;
 use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{self, Kernel};
+use crate::kernels::wgsl::{self, Kernel, Work};
 use crate::tensor::{Shape, TensorType};
 
 /// Cross-correlation of each channel with its own filter: `y[n,i,j,c] = b[c] + Σ x[n, i·s + p·d − pad, …, c] · w[p,q,c]`
@@ -68,7 +68,7 @@ impl Operator for DepthwiseConv2d {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let s = known(conv_shape(&self.window, split_nhwc(x[0].shape), x[1].shape));
-        let (kernel, params, groups) = wgsl::depthwise(&wgsl::Depthwise {
+        let (kernel, params, groups, work) = wgsl::depthwise(&wgsl::Depthwise {
             n: s.n,
             c: s.c,
             window: gpu_window(&s),
@@ -77,8 +77,7 @@ impl Operator for DepthwiseConv2d {
             clamp: self.clamp.map(Clamp::bounds),
         });
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
-        let macs = (y.shape.len() * s.kh * s.kw) as u64;
-        cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, macs)
+        cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, work)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -175,7 +174,6 @@ impl Operator for DepthwiseConv2dInputGrad {
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let s = known(conv_shape(&self.window, split_nhwc(x[2].shape), x[1].shape));
         let (window, inputs) = (gpu_window(&s), [x[0].region, x[1].region]);
-        let macs = (x[0].shape.len() * s.kh * s.kw) as u64;
         if s.stride != [1, 1] {
             let (kind, width) =
                 if s.c.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
@@ -183,14 +181,17 @@ impl Operator for DepthwiseConv2dInputGrad {
             let count = y.shape.len() / width;
             let params: Vec<u32> = [count as u32, (s.c / width) as u32].into_iter().chain(window.words()).collect();
             let groups = (count as u64).div_ceil(u64::from(wgsl::WORKGROUP));
-            return cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, macs);
+            // Every tap is looked at, those that no output saw too.
+            let taps = (y.shape.len() * s.kh * s.kw) as u64;
+            let work = Work { macs: (x[0].shape.len() * s.kh * s.kw) as u64, loads: 2 * taps };
+            return cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, work);
         }
         // Without strides it is a convolution of the gradient with the filters turned around; paddings below 0 wrap around.
         let padding = [0, 1].map(|d| (window.dilation[d] * (window.kernel[d] - 1)).wrapping_sub(window.padding[d]));
         let window = wgsl::WindowSizes { h: s.oh, w: s.ow, oh: s.h, ow: s.w, padding, ..window };
         let turned = wgsl::Depthwise { n: s.n, c: s.c, window, flipped: true, bias: false, clamp: None };
-        let (kernel, params, groups) = wgsl::depthwise(&turned);
-        cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, macs)
+        let (kernel, params, groups, work) = wgsl::depthwise(&turned);
+        cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, work)
     }
 
     fn macs(&self, x: &[&TensorType], _: &TensorType) -> u64 {
@@ -249,12 +250,11 @@ impl Operator for DepthwiseConv2dWeightGrad {
         let inputs = [x[0].region, x[1].region];
         let params: Vec<u32> = [grad.count() as u32].into_iter().chain(grad.params()).collect();
         let groups = (grad.count() as u64).div_ceil(u64::from(wgsl::WORKGROUP));
-        let macs = (x[1].shape.len() * s.kh * s.kw) as u64;
         if grad.runs() == 1 {
-            return cx.dispatch(&grad.kernel(), &inputs, &[y.region], &params, groups, macs);
+            return cx.dispatch(&grad.kernel(), &inputs, &[y.region], &params, groups, grad.work());
         }
         let sums = cx.scratch(grad.runs() * y.shape.len());
-        cx.dispatch(&grad.kernel(), &inputs, &[sums], &params, groups, macs)?;
+        cx.dispatch(&grad.kernel(), &inputs, &[sums], &params, groups, grad.work())?;
         encode_sum_runs(cx, sums, y.region, y.region.len, grad.runs(), grad.runs())
     }
 

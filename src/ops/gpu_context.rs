@@ -3,7 +3,7 @@
 
 use super::Operator;
 use crate::error::{Error, Result};
-use crate::kernels::wgsl::{Binding, Dispatch, Kernel, Place, Region, Strided, WORKGROUP};
+use crate::kernels::wgsl::{Binding, Dispatch, Gemm, Kernel, Place, Region, Strided, WORKGROUP, Work};
 use crate::tensor::Shape;
 
 /// A value on the device, as an op sees it.
@@ -126,7 +126,7 @@ impl GpuContext {
         y: &[Region],
         params: &[u32],
         groups: u64,
-        macs: u64,
+        work: Work,
     ) -> Result<()> {
         let read = x.iter().map(|&region| Binding { region, written: false });
         let written = y.iter().map(|&region| Binding { region, written: true });
@@ -143,7 +143,7 @@ impl GpuContext {
             return Err(Error::Internal { vertex: Some(self.vertex.clone()), reason });
         }
         let side = u64::from(self.limits.groups_per_dimension);
-        let slices = macs.div_ceil(MACS_PER_DISPATCH).max(groups.div_ceil(side * side)).clamp(1, groups);
+        let slices = work.macs.div_ceil(MACS_PER_DISPATCH).max(groups.div_ceil(side * side)).clamp(1, groups);
         let slice = groups.div_ceil(slices);
         // All slices but the last are full grids: what runs twice would update twice. The last may run beyond `groups`, where
         // kernels find nothing to do.
@@ -153,8 +153,9 @@ impl GpuContext {
             let count = step.min(groups - first);
             let width = width.min(count);
             let words = [first as u32, width as u32].into_iter().chain(params.iter().copied()).collect();
-            let grid = [width as u32, count.div_ceil(width) as u32];
-            self.dispatches.push(Dispatch { kernel: kernel.clone(), bindings: bindings.clone(), params: words, grid });
+            let (grid, work) = ([width as u32, count.div_ceil(width) as u32], work.share(count, groups));
+            let (kernel, bindings) = (kernel.clone(), bindings.clone());
+            self.dispatches.push(Dispatch { kernel, bindings, params: words, grid, work });
         }
         Ok(())
     }
@@ -169,7 +170,7 @@ impl GpuContext {
         params: &[u32],
     ) -> Result<()> {
         let words: Vec<u32> = [count as u32].into_iter().chain(params.iter().copied()).collect();
-        self.dispatch(kernel, x, y, &words, (count as u64).div_ceil(u64::from(WORKGROUP)), 0)
+        self.dispatch(kernel, x, y, &words, (count as u64).div_ceil(u64::from(WORKGROUP)), Work::default())
     }
 
     /// One invocation for each four elements of the first of `y`: the frames `unary`, `binary` and `update`, whose `p.a`, `p.b` and
@@ -177,6 +178,11 @@ impl GpuContext {
     pub fn map(&mut self, kernel: &Kernel, x: &[Region], y: &[Region], numbers: [f32; 3]) -> Result<()> {
         let count = y.first().map_or(0, |y| y.len).div_ceil(4);
         self.dispatch_each(kernel, x, y, count, &numbers.map(f32::to_bits))
+    }
+
+    /// A product of matrices.
+    pub(crate) fn gemm(&mut self, gemm: &Gemm, x: &[Region], y: Region) -> Result<()> {
+        self.dispatch(&gemm.kernel(), x, &[y], &gemm.params(), gemm.workgroups(), gemm.work())
     }
 
     /// A loop that finds its inputs by strides.
@@ -195,7 +201,7 @@ impl GpuContext {
         params: &[u32],
     ) -> Result<()> {
         let words: Vec<u32> = [rows as u32, along as u32].into_iter().chain(params.iter().copied()).collect();
-        self.dispatch(kernel, x, y, &words, rows as u64, 0)
+        self.dispatch(kernel, x, y, &words, rows as u64, Work::default())
     }
 
     /// The dispatches in order, and the elements of working memory they need.

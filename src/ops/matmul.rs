@@ -10,7 +10,7 @@ use super::conv2d::encode_weight_grad;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{self, Gemm, Region, WeightGrad};
+use crate::kernels::wgsl::{self, Gemm, WeightGrad};
 use crate::tensor::{Shape, TensorType};
 
 /// `op(a) · op(b)` of two matrices, where `op` transposes on request (BLAS `sgemm`).
@@ -55,16 +55,12 @@ impl Operator for MatMul {
             return encode_weight_grad(cx, &grad, [a, b], y.region);
         }
         let gemm = |rows, n| Gemm { transposed: self.trans_b && !self.trans_a, ..Gemm::dense(rows, k, n) };
-        let macs = (m * k * n) as u64;
-        let product = |cx: &mut GpuContext, gemm: &Gemm, x: [Region; 2], y| {
-            cx.dispatch(&gemm.kernel(), &x, &[y], &gemm.params(), gemm.workgroups(), macs)
-        };
         if !self.trans_a {
-            return product(cx, &gemm(m, n), [a, b], y.region);
+            return cx.gemm(&gemm(m, n), &[a, b], y.region);
         }
         // aᵀ·bᵀ is the transpose of b·a.
         let turned = cx.scratch(m * n);
-        product(cx, &gemm(n, m), [b, a], turned)?;
+        cx.gemm(&gemm(n, m), &[b, a], turned)?;
         let strided = wgsl::gather(&[(m, 1), (n, m)], 0).ok_or_else(|| cx.no_kernel::<Self>())?;
         cx.strided(&strided, &[turned], y.region)
     }

@@ -11,7 +11,7 @@ use super::scale_norm::encode_sum;
 use super::{BroadcastLike, CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{self, Kernel, Region};
+use crate::kernels::wgsl::{self, Kernel, Region, Work};
 use crate::tensor::TensorType;
 
 /// Sums `x` over the dimensions in which `like` is broadcast to it: the gradient of broadcasting.
@@ -64,7 +64,7 @@ pub(super) fn encode_sum_runs(
         .with("COLUMNS", tile as f64);
     let (parts, tiles) = (y.len / columns, (columns / width).div_ceil(tile));
     let params = [parts, tiles, columns / width, rows, run].map(|v| v as u32);
-    cx.dispatch(&kernel, &[x], &[y], &params, (parts * tiles) as u64, 0)
+    cx.dispatch(&kernel, &[x], &[y], &params, (parts * tiles) as u64, Work::default())
 }
 
 impl Operator for SumLike {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use super::batch::{Batch, Heads, Targets};
 use super::options::{Divergence, FitOptions, History, StoppedBy};
@@ -10,7 +9,7 @@ use super::pending::Update;
 use super::program::{Forward, Mask, Parameters, Program, ROW_WEIGHTS, Snapshot};
 use super::progress::{Position, Progress, Running, Status};
 use super::updates::Learning;
-use crate::backend::{Device, Readback, StepTime};
+use crate::backend::{Device, Readback, StepTime, at_once};
 use crate::data::{FeatureSet, Rng, Stream};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -272,10 +271,10 @@ impl Trainer {
     }
 
     /// Runs the step on the next batch; gives how long each part of it took, by the clock `now`. The parameters learn from it,
-    /// the run does not count it: for measuring alone, on the CPU.
-    pub fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
-        at_once(self.feed())?;
-        self.program.backend.profile(now)
+    /// the run does not count it: for measuring alone.
+    pub async fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
+        self.feed().await?;
+        self.program.backend.profile(now).await
     }
 
     /// Values of all trained parameters: those of the best epoch where early stopping restores it, unless the run was aborted.
@@ -311,14 +310,6 @@ impl Trainer {
         self.order = self.order_of(progress.position.epoch);
         (self.progress, self.best) = (progress, best);
         Ok(())
-    }
-}
-
-/// The result of what waits for nothing.
-fn at_once<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    match std::pin::pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(Error::internal("a browser's GPU is awaited")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Raw inference, many times over.
 
 use super::model::Model;
-use crate::backend::{Session, StepTime};
+use crate::backend::{Session, StepTime, at_once};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -45,7 +45,7 @@ impl Runner {
 
     /// Runs it on inputs that fit; gives how long each step took, by the clock `now`.
     pub fn profile(&mut self, inputs: &[(String, Tensor)], now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
-        self.session.profile(&views(inputs)?, now)
+        at_once(self.session.profile(&views(inputs)?, now))
     }
 }
 

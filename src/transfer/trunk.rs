@@ -1,6 +1,6 @@
 //! The frozen part on its own: pixels in, boundary values out.
 
-use crate::backend::{Device, Session, Sibling};
+use crate::backend::{Device, Session, Sibling, StepTime};
 use crate::data::{Image, Preprocessing, Views};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -126,6 +126,11 @@ impl Trunk {
             all.extend(self.values(row)?);
         }
         Ok(all)
+    }
+
+    /// Runs on what was written last; gives how long each step took, by the clock `now`. For measuring alone.
+    pub async fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Result<Vec<StepTime>> {
+        self.session.profile(&[], now).await
     }
 
     /// Writes the preprocessed pixels.

@@ -73,9 +73,10 @@ impl WasmTrainer {
         self.trainer.with(|trainer| trainer.move_to(&device.device))
     }
 
-    /// `StepTime[]` of one step, by `now`, a function that gives milliseconds. For measuring alone: the run does not count it.
-    pub fn profile(&self, now: &Function) -> JsResult<JsValue> {
-        to_js(&self.trainer.with(|trainer| trainer.profile(&mut clock(now)))?)
+    /// A promise of `StepTime[]` of one step, by `now`, a function that gives milliseconds. For measuring alone: the run does not
+    /// count it.
+    pub fn profile(&self, now: Function) -> Promise {
+        self.trainer.promise(async move |trainer| to_js(&trainer.profile(&mut clock(&now)).await.or_throw()?))
     }
 
     /// Ends the run as early stopping does.

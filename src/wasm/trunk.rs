@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 #[cfg(feature = "threads")]
 use std::sync::{Mutex, PoisonError};
 
-use js_sys::{Float32Array, Promise};
+use js_sys::{Float32Array, Function, Promise};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{JsResult, OrThrow, Pixels, from_js, names, to_js};
+use super::convert::{JsResult, OrThrow, Pixels, clock, from_js, names, to_js};
 use super::device::WasmDevice;
 use super::lent::Lent;
 use super::model::WasmModel;
@@ -132,6 +132,11 @@ impl WasmBatchTrunk {
     pub fn tensors(&self) -> JsResult<JsValue> {
         let tensors = self.trunk.with(|trunk| Ok(trunk.tensors()))?;
         shapes(tensors)
+    }
+
+    /// A promise of `StepTime[]` of a run on what the last one left, by `now`, a function that gives milliseconds.
+    pub fn profile(&self, now: Function) -> Promise {
+        self.trunk.promise(async move |trunk| to_js(&trunk.profile(&mut clock(&now)).await.or_throw()?))
     }
 
     /// Resolves to the features of images that `WasmPreprocessing` made, one image after the other.

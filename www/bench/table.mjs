@@ -31,8 +31,74 @@ export function rowText(row) {
   }
   for (const { name, reason } of row.absent ?? []) parts.push(`absent: ${name}: ${reason.slice(0, 200)}`);
   parts.push(...(row.notes ?? []));
-  if (row.profile) parts.push(profileText(row));
+  if (row.counts) parts.push(`ours, each ${row.unit}: ${countsText(row.counts)}`);
+  if (row.profile?.some(({ gpu }) => gpu)) parts.push(gpuText(row));
+  else if (row.profile) parts.push(profileText(row));
   return parts.join('\n');
+}
+
+/** How counters are called, in the order in which they are told. */
+const COUNTERS = {
+  dispatches: 'dispatches', submits: 'submits', bindGroups: 'bind groups made', buffersMade: 'buffers made', pipelines: 'pipelines made', bytesWritten: 'bytes written', bytesRead: 'bytes read',
+};
+const countsText = (counts) => Object.entries(COUNTERS).map(([key, name]) => `${Math.round(counts[key] * 100) / 100} ${name}`).join(', ');
+
+/** The GPU that counts are held against: multiply-adds and bytes a second. */
+const GPU = { flops: 5e12, bandwidth: 200e9 };
+/** Words a second that its caches give: a word for four multiply-adds, as 32 words and 128 multiply-adds a clock and core are. */
+const CACHE_WORDS = GPU.flops / 2 / 4;
+/** Invocations that keep its arithmetic busy, and those that keep its memory busy: each has about 64 bytes under way, for half a microsecond. */
+const LANES = 16_384;
+const READERS = GPU.bandwidth * 0.5e-6 / 64;
+
+/** A step by its count: the roofline's time and what is expected, in seconds, and what is in the way. */
+function expected({ gpu: { macs, bytes, invocations, loads } }) {
+  const [compute, memory] = [2 * macs / GPU.flops, bytes / GPU.bandwidth];
+  const limits = [
+    ['arithmetic', compute], ['memory', memory],
+    ['too few invocations', Math.max(compute * LANES / invocations, memory * READERS / invocations)],
+    ['operands loaded again', loads / CACHE_WORDS],
+  ];
+  // Where two are the same, it is the first: the roofline itself.
+  const [limit, time] = limits.reduce((a, b) => (b[1] > a[1] ? b : a));
+  return { roofline: Math.max(compute, memory), time, limit };
+}
+
+/** Our steps on the GPU: sums by op, and those that the count puts below half of the roofline. */
+function gpuText({ profile }) {
+  const kinds = new Map();
+  for (const step of profile) {
+    const { macs, bytes, dispatches } = step.gpu;
+    const { roofline, time } = expected(step);
+    const sum = kinds.get(step.op) ?? { steps: 0, dispatches: 0, time: 0, macs: 0, bytes: 0, roofline: 0, expected: 0 };
+    kinds.set(step.op, {
+      steps: sum.steps + 1, dispatches: sum.dispatches + dispatches, time: sum.time + step.time, macs: sum.macs + macs, bytes: sum.bytes + bytes,
+      roofline: sum.roofline + roofline, expected: sum.expected + time,
+    });
+  }
+  const all = [...kinds.values()].reduce((a, b) => ({ time: a.time + b.time, roofline: a.roofline + b.roofline, expected: a.expected + b.expected }));
+  const micro = (seconds) => (1e6 * seconds).toFixed(1);
+  const intensity = ({ macs, bytes }) => (2 * macs / bytes).toFixed(1);
+  const byTime = [...kinds].sort((a, b) => b[1].time - a[1].time);
+  const below = profile.filter((step) => { const { roofline, time } = expected(step); return roofline < time / 2; });
+  return [
+    `steps, each run alone, sum to ${number(all.time)} ms here; by count, on a GPU of ${GPU.flops / 1e12} TFLOP/s and ${GPU.bandwidth / 1e9} GB/s, the roofline is ${micro(all.roofline)} µs`,
+    `and what these kernels can reach ${micro(all.expected)} µs, without what it takes to begin a dispatch`,
+    table([['op', 'steps', 'dispatches', 'ms here', 'Mmac', 'MB', 'flop/byte', 'roofline µs', 'by count µs'], ...byTime.map(([op, sum]) => (
+      [op, sum.steps, sum.dispatches, sum.time.toFixed(3), (sum.macs / 1e6).toFixed(1), (sum.bytes / 1e6).toFixed(2), intensity(sum), micro(sum.roofline), micro(sum.expected)]))]),
+    ...below.length === 0 ? [] : [
+      `below half of that roofline by count: ${below.length} of ${profile.length} steps, ${micro(below.reduce((sum, step) => sum + expected(step).time, 0))} µs of all`,
+      table([['vertex', 'op', 'output', 'invocations', 'Mmac', 'MB', 'flop/byte', 'loads/mac', 'ms here', 'of roofline', 'because'], ...below.map((step) => {
+        const { roofline, time, limit } = expected(step);
+        const { macs, bytes, invocations, loads } = step.gpu;
+        return [step.vertex, step.op, step.output.join('×'), invocations, (macs / 1e6).toFixed(2), (bytes / 1e6).toFixed(3), intensity(step.gpu),
+          macs ? (loads / macs).toFixed(2) : '', step.time.toFixed(3), `${(100 * roofline / time).toFixed(0)} %`, limit];
+      })]),
+    ],
+    `slowest here:`,
+    table([['vertex', 'op', 'input', 'output', 'ms here', 'GFLOP/s here'], ...profile.toSorted((a, b) => b.time - a.time).slice(0, LISTED).map((step) => (
+      [step.vertex, step.op, step.input.join('×'), step.output.join('×'), step.time.toFixed(3), step.gpu.macs ? (2 * step.gpu.macs / step.time / 1e6).toFixed(1) : '']))]),
+  ].join('\n');
 }
 
 const LISTED = 12;

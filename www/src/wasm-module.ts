@@ -63,7 +63,14 @@ export interface WasmModel extends Freed {
 }
 
 /** What a step of a plan does, with NHWC shapes, and how long it took. */
-export interface StepTime { vertex: string; op: string; input: number[]; output: number[]; macs: number; time: number }
+export interface StepTime { vertex: string; op: string; input: number[]; output: number[]; macs: number; time: number; gpu?: GpuCost }
+/** A step as a GPU sees it: bytes that have to be read and written, each once, and words that invocations load, each as often as it is loaded. */
+export interface GpuCost { dispatches: number; invocations: number; macs: number; bytes: number; loads: number }
+/** What a GPU was made to do: totals since it was asked for. */
+export interface GpuCounters {
+  submits: number; dispatches: number; pipelines: number; bindGroups: number; buffersMade: number; buffersAlive: number; bytesAlive: number;
+  bytesWritten: number; bytesRead: number;
+}
 
 /** The frozen part of a model, in a trunk worker. */
 export interface WasmTrunk extends Freed {
@@ -82,6 +89,7 @@ export interface SharedTrunk extends WasmTrunk {
 /** Where plans run. */
 export interface WasmDevice extends Freed {
   gpuBytes(): number;
+  counters(): GpuCounters | undefined;
   /** Frees buffers that wait to be used again. */
   trim(): void;
   /** Loses the device. */
@@ -91,6 +99,8 @@ export interface WasmDevice extends Freed {
 /** The frozen part of a model on a device, for a batch of images at a time. A call while run() is under way is 'busy'. */
 export interface WasmBatchTrunk extends Freed {
   tensors(): FeatureTensor[];
+  /** A run on what the last one left, step by step. `now` gives milliseconds. */
+  profile(now: () => number): Promise<StepTime[]>;
   /** Features of at most a batch of images that WasmPreprocessing made, one after the other. */
   run(pixels: Float32Array): Promise<Float32Array>;
 }
@@ -145,7 +155,7 @@ export interface WasmTrainer extends Freed {
   /** Goes on on another device from the end of the last epoch. */
   moveTo(device: WasmDevice): void;
   /** One step, part by part; the run does not count it. */
-  profile(now: () => number): StepTime[];
+  profile(now: () => number): Promise<StepTime[]>;
   /** Ends the run as early stopping does: the next run() says so. */
   stop(): void;
   /** The run as bytes that create() takes. */

@@ -12,6 +12,7 @@ mod device;
 mod memory;
 mod pipelines;
 mod pool;
+mod profile;
 mod readback;
 mod record;
 
@@ -28,6 +29,7 @@ use crate::plan::{Location, Plan};
 use checks::Checks;
 use memory::Memory;
 use pool::Usage;
+use profile::StepCommands;
 pub(super) use readback::Pending;
 
 /// A dispatch that is ready to run.
@@ -38,6 +40,14 @@ struct Command {
     grid: [u32; 2],
 }
 
+impl Command {
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
+    }
+}
+
 /// A plan with its memory and commands on a device.
 #[derive(Debug)]
 pub struct GpuBackend {
@@ -45,6 +55,7 @@ pub struct GpuBackend {
     plan: Plan,
     memory: Memory,
     commands: Vec<Command>,
+    steps: Vec<StepCommands>,
     checks: Arc<Checks>,
 }
 
@@ -68,7 +79,8 @@ impl GpuBackend {
                 Ok::<_, Error>(Command { pipeline: pipeline.pipeline, bindings, grid: dispatch.grid })
             })?);
         }
-        let backend = Self { gpu: gpu.clone(), plan, memory, commands, checks };
+        let steps = profile::costs(&recording);
+        let backend = Self { gpu: gpu.clone(), plan, memory, commands, steps, checks };
         backend.checks.poll(gpu)?;
         Ok(backend)
     }
@@ -108,11 +120,7 @@ impl GpuBackend {
         let mut encoder = shared.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if steps && !self.commands.is_empty() {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for command in &self.commands {
-                pass.set_pipeline(&command.pipeline);
-                pass.set_bind_group(0, &command.bindings, &[]);
-                pass.dispatch_workgroups(command.grid[0], command.grid[1], 1);
-            }
+            self.commands.iter().for_each(|command| command.encode(&mut pass));
         }
         if let Some((request, staging)) = read {
             for (span, read) in request.reads() {

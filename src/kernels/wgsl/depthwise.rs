@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Kernel, WORKGROUP, WindowSizes};
+use super::{Kernel, WORKGROUP, WindowSizes, Work};
 
 /// Sizes and epilogue. Bindings: `x`, `w`, `b` if `bias`, `y`.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +19,8 @@ pub(crate) struct Depthwise {
     pub(crate) clamp: Option<(f32, f32)>,
 }
 
-/// The kernel, the words of its `Params` after `first` and `width`, and its workgroups.
-pub(crate) fn depthwise(d: &Depthwise) -> (Kernel, Vec<u32>, u64) {
+/// The kernel, the words of its `Params` after `first` and `width`, its workgroups and what it costs.
+pub(crate) fn depthwise(d: &Depthwise) -> (Kernel, Vec<u32>, u64, Work) {
     let s = &d.window;
     let channels = d.c / d.width();
     let column_tiles = s.ow.div_ceil(d.columns());
@@ -32,7 +32,9 @@ pub(crate) fn depthwise(d: &Depthwise) -> (Kernel, Vec<u32>, u64) {
         Some(bounds) => kernel.with_bounds(bounds),
         None => kernel,
     };
-    (kernel, words, count.div_ceil(u64::from(WORKGROUP)))
+    let macs = (d.n * s.oh * s.ow * d.c * s.kernel[0] * s.kernel[1]) as u64;
+    let loads = count * (d.width() * s.kernel[0] * (s.kernel[1] + d.reads().len())) as u64;
+    (kernel, words, count.div_ceil(u64::from(WORKGROUP)), Work { macs, loads })
 }
 
 impl Depthwise {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Kernel, WindowSizes};
+use super::{Kernel, WindowSizes, Work};
 
 /// Sizes; `window` is that of the forward op. Bindings: `x`, `dy`, `y` of `runs × kh·kw × c`.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,13 @@ impl DepthwiseWeightGrad {
     /// Invocations.
     pub(crate) fn count(&self) -> usize {
         self.filters() * self.runs()
+    }
+
+    /// Each place of `dy` is loaded for each row of taps, with what the taps see.
+    pub(crate) fn work(&self) -> Work {
+        let [kh, kw] = self.window.kernel;
+        let places = (self.lines() * self.window.ow * self.c * kh) as u64;
+        Work { macs: places * kw as u64, loads: places * (1 + kw as u64) }
     }
 
     /// Words of `Params` after `count`.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{Kernel, WORKGROUP};
+use super::{Kernel, WORKGROUP, Work};
 
 /// Sums of one invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,14 @@ impl Gemm {
 
     fn tiles(&self) -> u64 {
         (self.rows as u64).div_ceil(u64::from(self.tile.rows)) * self.column_tiles() * self.groups as u64
+    }
+
+    /// Each step along `k` loads a column of the tile's rows and a row of its columns.
+    pub(crate) fn work(&self) -> Work {
+        let taps = self.window.as_ref().map_or(1, |(s, _)| s.kernel[0] * s.kernel[1]);
+        let steps = (self.k * taps) as u64;
+        let loads = steps * self.tiles() * u64::from(self.tile.rows + 4 * self.tile.columns);
+        Work { macs: steps * (self.rows * self.n * self.groups) as u64, loads }
     }
 
     /// Words of `Params` after `first` and `width`.

@@ -39,6 +39,11 @@ impl Kernel {
         Self { text: text.into(), constants: vec![("WG", f64::from(WORKGROUP))] }
     }
 
+    /// Invocations a workgroup.
+    pub fn invocations(&self) -> u64 {
+        self.constants.iter().find(|(name, _)| *name == "WG").map_or(u64::from(WORKGROUP), |(_, value)| *value as u64)
+    }
+
     /// Sets an override constant.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: f64) -> Self {
@@ -85,6 +90,23 @@ pub struct Binding {
     pub written: bool,
 }
 
+/// What a dispatch does, by count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Multiply-accumulates; 0 where memory traffic dominates.
+    pub macs: u64,
+    /// Words that invocations load, each as often as it is loaded; 0 where that is as often as it is there.
+    pub loads: u64,
+}
+
+impl Work {
+    /// The share of `part` in `whole` workgroups.
+    pub(crate) fn share(self, part: u64, whole: u64) -> Self {
+        let share = |count: u64| (u128::from(count) * u128::from(part) / u128::from(whole.max(1))) as u64;
+        Self { macs: share(self.macs), loads: share(self.loads) }
+    }
+}
+
 /// Workgroups that run one kernel on some bindings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch {
@@ -96,4 +118,6 @@ pub struct Dispatch {
     pub params: Vec<u32>,
     /// Workgroups in x and y.
     pub grid: [u32; 2],
+    /// What it costs.
+    pub work: Work,
 }

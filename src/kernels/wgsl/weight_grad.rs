@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::gemm::{FILLS, WINDOW_FIELDS, write_loader, write_store};
-use super::{Kernel, WORKGROUP, WindowSizes};
+use super::{Kernel, WORKGROUP, WindowSizes, Work};
 
 /// `y[tap][k, n] = Σ x[row at tap, k]·dy[row, n]` for each group: `x` of `… × groups·k`, `dy` of `rows × groups·n`, `y` of
 /// `runs × taps·k × groups·n`; without a window there is one tap. Bindings: `x`, `dy`, `y`.
@@ -60,6 +60,13 @@ impl WeightGrad {
     /// Workgroups of [`WORKGROUP`] invocations.
     pub(crate) fn workgroups(&self) -> u64 {
         (self.tiles() * self.runs() as u64).div_ceil(u64::from(WORKGROUP))
+    }
+
+    /// Each row loads the rows of a tile's result from `x` and its four columns from `dy`.
+    pub(crate) fn work(&self) -> Work {
+        let rows = self.rows as u64;
+        let macs = rows * self.taps() * (self.k * self.n * self.groups) as u64;
+        Work { macs, loads: rows * self.tiles() * 4 * (self.quads() + 1) }
     }
 
     /// Words of `Params` after `first` and `width`.

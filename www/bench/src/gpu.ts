@@ -1,15 +1,23 @@
 // MobileNetV2 on WebGPU: forward of one image.
-import { interleave, largestDifference, noise, toNchw, type Budget, type Contestant } from './measure.js';
+import { assertAgreement, interleave, largestDifference, noise, spread, toNchw, type Budget, type Contestant } from './measure.js';
 import { JaxForward, jaxArray, useJax } from './jax.js';
 import { loadOrt, openSession, runSession } from './ort.js';
 import { loadNet, product } from './program.js';
-import { say, type Row } from './report.js';
+import { RegraftGpuForward, loadRegraft } from './regraft.js';
+import { countsOf, say, type Counts, type Row } from './report.js';
 import { forward, tf, useTfjs, weightsOf } from './tfjs.js';
+import type { Opponent } from './train.js';
 import { versions } from './versions.js';
+
+/** Fifty layers, each summed in another order: of the largest logit. */
+const LOGIT_TOLERANCE = 1e-3;
+const PROFILE_ROUNDS = 5;
+/** Runs that are counted, and whose work on the host is timed. */
+const COUNTED = 5;
 
 interface Opened { version: string; run(): Promise<Float32Array> }
 
-export async function gpuForwardRow(budget: Budget): Promise<Row> {
+export async function gpuForwardRow(opponents: readonly Opponent[], budget: Budget): Promise<Row> {
   const folder = './nets/mobilenet_v2';
   const [net, model] = await Promise.all([loadNet(folder), fetch(`${folder}/model.onnx`).then((response) => response.arrayBuffer())]);
   const shape = net.program.inputShape;
@@ -19,21 +27,45 @@ export async function gpuForwardRow(budget: Budget): Promise<Row> {
   const absent: { name: string; reason: string }[] = [];
   const contestants: Contestant[] = [];
   let reference: Float32Array | undefined;
+  let ours: RegraftGpuForward | undefined;
+  let count: (() => Promise<{ counts: Counts | undefined; host: number }>) | undefined;
   const join = async (name: string, open: () => Promise<Opened>): Promise<void> => {
     say(`webgpu: ${name}`);
+    let result: Float32Array;
     try {
       const begin = performance.now();
       const { version, run } = await open();
-      const result = Float32Array.from(await run());
+      result = Float32Array.from(await run());
       const first = performance.now() - begin;
-      reference ??= result;
-      contestants.push({ name, version, threads: 0, units: 1, first, difference: largestDifference(result, reference), turn: async () => void await run() });
+      contestants.push({ name, version, threads: 0, units: 1, first, difference: largestDifference(result, reference ?? result), turn: async () => void await run() });
     } catch (error) {
       absent.push({ name, reason: String(error) });
+      return;
     }
+    reference ??= result;
+    assertAgreement(name, result, reference, LOGIT_TOLERANCE);
   };
 
-  await join('tfjs webgpu', async () => {
+  await join('regraft webgpu', async () => {
+    const module = await loadRegraft('relaxed-simd');
+    const device = await module.WasmDevice.webgpu();
+    const made = new RegraftGpuForward(module, device, module.WasmModel.load(new Map([['model.onnx', new Uint8Array(model)]]), {}));
+    ours = made;
+    count = async () => {
+      const before = device.counters();
+      const host: number[] = [];
+      for (let at = 0; at < COUNTED; at++) {
+        const begin = performance.now();
+        const coming = made.run(nhwc);
+        host.push(performance.now() - begin);
+        await coming;
+      }
+      const after = device.counters();
+      return { counts: before && after && countsOf(before, after, COUNTED), host: spread(host).median };
+    };
+    return { version: versions.regraft, run: () => made.run(nhwc) };
+  });
+  if (opponents.includes('webgpu')) await join('tfjs webgpu', async () => {
     await useTfjs('webgpu');
     const [weights, x] = [weightsOf(net), tf.tensor(nhwc, [1, h, w, c])];
     return {
@@ -46,19 +78,22 @@ export async function gpuForwardRow(budget: Budget): Promise<Row> {
       },
     };
   });
-  await join('jax-js webgpu', async () => {
+  if (opponents.includes('jax-webgpu')) await join('jax-js webgpu', async () => {
     await useJax('webgpu');
     const [jitted, x] = [new JaxForward(net), jaxArray(nchw, [1, c, h, w])];
     return { version: versions.jax, run: () => jitted.forward(x) };
   });
-  await join('onnxruntime-web webgpu', async () => {
+  if (opponents.includes('ort')) await join('onnxruntime-web webgpu', async () => {
     const ort = await loadOrt('webgpu', 1);
     const session = await openSession(ort, new Uint8Array(model), 'webgpu');
     return { version: versions.ort, run: () => runSession(ort, session, nchw, [1, c, h, w]) };
   });
+  const timings = await interleave(contestants, budget);
+  const { counts, host } = await count?.() ?? {};
+  const profile = await ours?.profile(PROFILE_ROUNDS);
   return {
-    title: `mobilenet_v2, one image, WebGPU (${await adapter()})`, unit: 'image', timings: await interleave(contestants, budget), absent,
-    notes: ['regraft has no WebGPU backend in this build'],
+    title: `mobilenet_v2, one image, WebGPU (${await adapter()})`, unit: 'image', timings, absent, ...profile && { profile }, ...counts && { counts },
+    notes: host === undefined ? [] : [`of ours, writing the image, encoding and submitting keep the host for ${host.toFixed(2)} ms, wasm-to-JavaScript calls included`],
   };
 }
 

@@ -19,11 +19,11 @@ async function run(): Promise<unknown> {
   switch (row) {
     case 'forward': return forwardRow(query.get('net') ?? '', budget);
     case 'photos': return photosRow(number('count', 256), cores, budget);
-    case 'head': return trainingRow({ net: 'head', batch: 32, threads: number('threads', 1), opponents: only ?? ['wasm', 'jax'], ours: true }, budget);
-    case 'blocks': return trainingRow({ net: 'blocks', batch: 16, threads: cores, opponents: only ?? ['wasm', 'jax', 'webgl', 'cpu'], ours: true }, budget);
-    case 'webgpu-forward': return gpuForwardRow(budget);
-    case 'webgpu-head': return trainingRow({ net: 'head', batch: 32, threads: 1, opponents: only ?? ['webgpu', 'jax-webgpu'], ours: false }, budget);
-    case 'webgpu-blocks': return trainingRow({ net: 'blocks', batch: 16, threads: 1, opponents: only ?? ['webgpu', 'jax-webgpu'], ours: false }, budget);
+    case 'head': return trainingRow({ net: 'head', batch: 32, threads: number('threads', 1), opponents: only ?? ['wasm', 'jax'], ours: 'cpu' }, budget);
+    case 'blocks': return trainingRow({ net: 'blocks', batch: 16, threads: cores, opponents: only ?? ['wasm', 'jax', 'webgl', 'cpu'], ours: 'cpu' }, budget);
+    case 'webgpu-forward': return gpuForwardRow(only ?? ['webgpu', 'jax-webgpu', 'ort'], budget);
+    case 'webgpu-head': return trainingRow({ net: 'head', batch: 32, threads: 1, opponents: only ?? ['webgpu', 'jax-webgpu'], ours: 'webgpu' }, budget);
+    case 'webgpu-blocks': return trainingRow({ net: 'blocks', batch: 16, threads: 1, opponents: only ?? ['webgpu', 'jax-webgpu'], ours: 'webgpu' }, budget);
     case 'scale': return scaleRow(number('count', 10));
     default: throw new Error(`no row ${String(row)}`);
   }

@@ -68,6 +68,14 @@ export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): n
   return largest;
 }
 
+/** Fails where results differ by more than the tolerance, in units of the largest expected value. */
+export function assertAgreement(name: string, results: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) largest = Math.max(largest, Math.abs(expected[i]!));
+  const share = largestDifference(results, expected) / largest;
+  if (!(share <= tolerance)) throw new Error(`${name} computes something else: its results differ by ${share.toExponential(1)} of the largest, ${tolerance} is allowed`);
+}
+
 /** Uniform in [-1, 1), the same everywhere (Marsaglia's xorshift32). */
 export function noise(length: number, seed = 1): Float32Array<ArrayBuffer> {
   const values = new Float32Array(length);

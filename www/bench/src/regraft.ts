@@ -1,6 +1,6 @@
 // Our engine: the wasm module on this thread for what one thread does, the package for the rest.
 import { createEngine, type SimdBuild, type Tensor } from 'regraft';
-import type { StepTime, WasmDevice, WasmFeatures, WasmModel, WasmModule, WasmTrainer } from '../../src/wasm-module.js';
+import type { StepTime, WasmBatchTrunk, WasmDevice, WasmFeatures, WasmModel, WasmModule, WasmTrainer } from '../../src/wasm-module.js';
 
 export type { StepTime };
 
@@ -35,6 +35,24 @@ export class RegraftForward {
   }
 }
 
+/** A model's first output on a device, for one image that needs no preprocessing. */
+export class RegraftGpuForward {
+  private readonly trunk: WasmBatchTrunk;
+
+  constructor(module: WasmModule, device: WasmDevice, model: WasmModel) {
+    const { outputs } = model.info();
+    this.trunk = module.WasmBatchTrunk.create(device, model, [outputs[0]?.name ?? ''], 1);
+  }
+
+  run(nhwc: Float32Array): Promise<Float32Array> {
+    return this.trunk.run(nhwc);
+  }
+
+  profile(rounds: number): Promise<StepTime[]> {
+    return quartilesOf(rounds, () => this.trunk.profile(() => performance.now()));
+  }
+}
+
 /** Milliseconds that timing step by step takes, three rounds at least. */
 const PROFILE_TIME = 5000;
 
@@ -43,6 +61,17 @@ function quartiles(rounds: number, run: () => StepTime[]): StepTime[] {
   const all: StepTime[][] = [];
   const begin = performance.now();
   while (all.length < rounds && (all.length < 3 || performance.now() - begin < PROFILE_TIME)) all.push(run());
+  return quartile(all);
+}
+
+async function quartilesOf(rounds: number, run: () => Promise<StepTime[]>): Promise<StepTime[]> {
+  const all: StepTime[][] = [];
+  const begin = performance.now();
+  while (all.length < rounds && (all.length < 3 || performance.now() - begin < PROFILE_TIME)) all.push(await run());
+  return quartile(all);
+}
+
+function quartile(all: readonly StepTime[][]): StepTime[] {
   return (all[0] ?? []).map((step, at) => {
     const times = all.map((steps) => steps[at]?.time ?? NaN).sort((a, b) => a - b);
     return { ...step, time: times[Math.floor(times.length / 4)] ?? NaN };
@@ -100,13 +129,13 @@ export class RegraftTrainer {
     await this.trainer.run(Infinity);
   }
 
-  /** One update; the mean loss of the epoch so far. */
+  /** One update; the mean loss of the epoch so far. On a GPU it is that of some updates before. */
   async step(): Promise<number> {
     return (await this.trainer.run(0)).loss;
   }
 
-  profile(rounds: number): StepTime[] {
-    return quartiles(rounds, () => this.trainer.profile(() => performance.now()));
+  profile(rounds: number): Promise<StepTime[]> {
+    return quartilesOf(rounds, () => this.trainer.profile(() => performance.now()));
   }
 
   /** Losses of all updates. Ends the training. */

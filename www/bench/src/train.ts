@@ -1,16 +1,16 @@
 // One training step on rows of features that are at hand, loss read back.
 import '@tensorflow/tfjs-core/dist/register_all_gradients.js';
-import { interleave, largestDifference, noise, toNchw, type Budget, type Contestant } from './measure.js';
+import { assertAgreement, interleave, largestDifference, noise, toNchw, type Budget, type Contestant } from './measure.js';
 import { JaxTrainer, jaxArray, useJax } from './jax.js';
 import { measurePeak } from './peak.js';
 import { loadNet, product } from './program.js';
 import { RegraftTrainer, loadRegraft, openPackage } from './regraft.js';
-import { say, type Row } from './report.js';
+import { countsOf, say, type Counts, type Row } from './report.js';
 import { TfjsTrainer, tf, useTfjs, type Backend } from './tfjs.js';
 import { versions } from './versions.js';
 
-export type Opponent = Backend | 'jax' | 'jax-webgpu';
-export interface Training { net: 'head' | 'blocks'; batch: number; threads: number; opponents: readonly Opponent[]; ours: boolean }
+export type Opponent = Backend | 'jax' | 'jax-webgpu' | 'ort';
+export interface Training { net: 'head' | 'blocks'; batch: number; threads: number; opponents: readonly Opponent[]; ours: 'cpu' | 'webgpu' }
 
 /** Batches of an epoch; everyone goes through them in the same order. */
 const BATCHES = 8;
@@ -23,7 +23,16 @@ const LONGEST_FIRST = 150_000;
 const LONGEST_STEP = 60_000;
 const LEARNING_RATE = 1e-4;
 
-interface Trainee { name: string; version: string; threads: number; step(batch: number): number | Promise<number>; epoch?(): Promise<void> }
+/** Sums in another order, and five updates with what the order did to the ones before. */
+const LOSS_TOLERANCE = 1e-3;
+/** Batches of an epoch of ours on the GPU, by network: what the end of one costs is a part of the step. */
+const GPU_BATCHES = { head: 64, blocks: BATCHES } as const;
+/** Steps that are counted. */
+const COUNTED = 4;
+
+interface Trainee { name: string; version: string; threads: number; step(batch: number): number | Promise<number>; epoch?: { steps: number; run(): Promise<void> };
+  /** Where those of the steps come later. */
+  losses?(): Promise<number[]> }
 
 export async function trainingRow({ net, batch, threads, opponents, ours }: Training, budget: Budget): Promise<Row> {
   const folder = `./nets/${net}`;
@@ -42,35 +51,41 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
   const notes = [`difference: of the losses of the first updates, ${COMPARED} or two`];
   let reference: readonly number[] | undefined;
   let trainer: RegraftTrainer | undefined;
+  let countSteps: (() => Promise<Counts | undefined>) | undefined;
 
   const join = async (name: string, open: () => Promise<Trainee>): Promise<void> => {
     say(`${net}: ${name}`);
+    let losses: number[] | undefined;
     try {
       const begin = performance.now();
       const trainee = await open();
-      const losses = [await trainee.step(0)];
+      losses = [await trainee.step(0)];
       const first = performance.now() - begin;
+      if (trainee.losses) losses = (await trainee.losses()).slice(0, COMPARED);
+      const known = losses;
       reference ??= losses;
       // The first step compiles; one that is slow without that is not worth the time of the others.
-      const differs = (): string => `the losses differ by ${largestDifference(losses, (reference ?? []).slice(0, losses.length)).toExponential(1)}`;
+      const differs = (): string => `the losses differ by ${largestDifference(known, (reference ?? []).slice(0, known.length)).toExponential(1)}`;
       if (first > LONGEST_FIRST) throw new Error(`its first step took ${(first / 1000).toFixed(1)} s; ${differs()}`);
       const again = performance.now();
-      losses.push(await trainee.step(1));
+      const loss = await trainee.step(1);
+      if (losses.length === 1) losses.push(loss);
       const second = performance.now() - again;
       if (second > LONGEST_STEP) throw new Error(`a step takes ${(second / 1000).toFixed(1)} s; ${differs()}`);
-      for (let at = 2; at < COMPARED && (second < 1000 || reference === losses); at++) losses.push(await trainee.step(at));
+      for (let at = losses.length; at < COMPARED && (second < 1000 || reference === losses); at++) losses.push(await trainee.step(at));
       notes.push(`${name}: losses ${losses.map((loss) => loss.toFixed(5)).join(', ')}`);
       let at = losses.length;
-      const steps = trainee.epoch ? BATCHES : Math.max(1, Math.min(BATCHES, Math.ceil(50 / second)));
+      const steps = trainee.epoch?.steps ?? Math.max(1, Math.min(BATCHES, Math.ceil(50 / second)));
       contestants.push({
         name, version: trainee.version, threads: trainee.threads, first, units: steps, difference: largestDifference(losses, reference.slice(0, losses.length)),
-        turn: trainee.epoch ?? (async () => {
+        turn: trainee.epoch?.run ?? (async () => {
           for (let i = 0; i < steps; i++) await trainee.step(at++ % BATCHES);
         }),
       });
     } catch (error) {
       absent.push({ name, reason: String(error) });
     }
+    if (losses && reference) assertAgreement(name, losses, reference.slice(0, losses.length), LOSS_TOLERANCE);
   };
 
   /** What a user calls; planning the step, and the way to the worker, are part of a turn. */
@@ -86,11 +101,11 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
     });
   };
 
-  if (ours) {
+  const labels = Array.from({ length: classes }, (_, at) => ['birds', 'flowers', 'fruit', 'mammals', 'vegetables'][at] ?? String(at));
+  if (ours === 'cpu') {
     for (const build of ['relaxed-simd', 'simd128'] as const) {
       const module = await loadRegraft(build);
       await join(`regraft ${build}`, async () => {
-        const labels = Array.from({ length: classes }, (_, at) => ['birds', 'flowers', 'fruit', 'mammals', 'vegetables'][at] ?? String(at));
         const model = module.WasmModel.load(new Map([['model', new Uint8Array(regraft)]]), {});
         const made = new RegraftTrainer(module, model, nchw, targets, { count, batchSize: batch, learningRate: LEARNING_RATE, labels });
         trainer ??= made;
@@ -101,12 +116,38 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
           sum = await made.step() * (at + 1);
           return sum - before;
         };
-        return { name: build, version: versions.regraft, threads: 1, step, epoch: () => made.epoch() };
+        return { name: build, version: versions.regraft, threads: 1, step, epoch: { steps: BATCHES, run: () => made.epoch() } };
       });
     }
   }
-  if (ours && threads > 1) await joinPackage();
+  if (ours === 'webgpu') {
+    await join('regraft webgpu', async () => {
+      const module = await loadRegraft('relaxed-simd');
+      const device = await module.WasmDevice.webgpu();
+      const times = GPU_BATCHES[net] / BATCHES;
+      const open = (): RegraftTrainer => new RegraftTrainer(
+        module, module.WasmModel.load(new Map([['model', new Uint8Array(regraft)]]), {}), repeated(nchw, times), repeated(targets, times),
+        { count: count * times, batchSize: batch, learningRate: LEARNING_RATE, labels }, device,
+      );
+      const made = open();
+      trainer ??= made;
+      const losses = async (): Promise<number[]> => {
+        const other = open();
+        await other.epoch();
+        return other.losses();
+      };
+      countSteps = async () => {
+        const before = device.counters();
+        for (let at = 0; at < COUNTED; at++) await made.step();
+        const after = device.counters();
+        return before && after && countsOf(before, after, COUNTED);
+      };
+      return { name: 'webgpu', version: versions.regraft, threads: 0, step: () => made.step(), losses, epoch: { steps: GPU_BATCHES[net], run: () => made.epoch() } };
+    });
+  }
+  if (ours === 'cpu' && threads > 1) await joinPackage();
   for (const opponent of opponents) {
+    if (opponent === 'ort') continue; // It does not train.
     if (opponent === 'jax' || opponent === 'jax-webgpu') {
       const device = opponent === 'jax' ? 'wasm' : 'webgpu';
       await join(`jax-js ${device}`, async () => {
@@ -133,13 +174,20 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
     });
   }
 
-  if (ours) await measurePeak();
+  if (ours === 'cpu') await measurePeak();
   const timings = await interleave(contestants, budget);
-  const profile = trainer?.profile(15);
+  const counts = await countSteps?.();
+  const profile = await trainer?.profile(15);
   return {
-    title: TITLES[net], unit: 'step', timings, absent, ...profile && { profile }, peak: ours ? await measurePeak() : [],
+    title: TITLES[net], unit: 'step', timings, absent, ...profile && { profile }, ...counts && { counts }, peak: ours === 'cpu' ? await measurePeak() : [],
     notes,
   };
+}
+
+function repeated(values: Float32Array, times: number): Float32Array {
+  const all = new Float32Array(values.length * times);
+  for (let at = 0; at < times; at++) all.set(values, at * values.length);
+  return all;
 }
 
 const TITLES = {
