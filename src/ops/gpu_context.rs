@@ -155,7 +155,7 @@ impl GpuContext {
             let words = [first as u32, width as u32].into_iter().chain(params.iter().copied()).collect();
             let (grid, work) = ([width as u32, count.div_ceil(width) as u32], work.share(count, groups));
             let (kernel, bindings) = (kernel.clone(), bindings.clone());
-            self.dispatches.push(Dispatch { kernel, bindings, params: words, grid, work });
+            self.dispatches.push(Dispatch { kernel, bindings, params: words, grid, work, by_element: false });
         }
         Ok(())
     }
@@ -177,7 +177,12 @@ impl GpuContext {
     /// `p.c` are `numbers`.
     pub fn map(&mut self, kernel: &Kernel, x: &[Region], y: &[Region], numbers: [f32; 3]) -> Result<()> {
         let count = y.first().map_or(0, |y| y.len).div_ceil(4);
-        self.dispatch_each(kernel, x, y, count, &numbers.map(f32::to_bits))
+        let before = self.dispatches.len();
+        self.dispatch_each(kernel, x, y, count, &numbers.map(f32::to_bits))?;
+        if let [only] = &mut self.dispatches[before..] {
+            only.by_element = true;
+        }
+        Ok(())
     }
 
     /// A product of matrices.

@@ -18,10 +18,23 @@ fn persists(vertex: &Vertex) -> bool {
     matches!(vertex.op, Op::Input(_)) || vertex.is_trainable()
 }
 
+/// Values that updaters read beside what they change, gradients: each keeps memory of its own, so that a GPU can update many
+/// parameters at once.
+fn read_by_updates(graph: &Graph, root: &[usize]) -> Vec<bool> {
+    let mut read = vec![false; graph.len()];
+    for (_, vertex) in graph.iter() {
+        let updates = vertex.op.updates();
+        let inputs = vertex.inputs.iter().skip(updates).filter(|_| updates > 0);
+        inputs.for_each(|input| read[root[input.index()]] = true);
+    }
+    read
+}
+
 /// Assigns slots in the order of the graph; a free slot that fits best is taken before a new one is made.
 pub(super) fn assign(graph: &Graph) -> Result<Assignment> {
     let root = roots(graph);
     let last_read = last_reads(graph, &root);
+    let own = read_by_updates(graph, &root);
     let mut slots: Vec<usize> = Vec::new();
     let mut slot_of: Vec<Option<usize>> = vec![None; graph.len()];
     let mut free: Vec<usize> = Vec::new();
@@ -37,14 +50,17 @@ pub(super) fn assign(graph: &Graph) -> Result<Assignment> {
             }
         } else {
             let len = vertex.ty.shape.len();
-            slot_of[index] =
-                Some(if persists(vertex) { new_slot(&mut slots, len) } else { take(&mut slots, &mut free, len) });
+            slot_of[index] = Some(if persists(vertex) || own[index] {
+                new_slot(&mut slots, len)
+            } else {
+                take(&mut slots, &mut free, len)
+            });
         }
         // Whatever is read here for the last time makes room for the vertices after this one, never for this one itself.
         let mut released: Vec<usize> = vertex.inputs.iter().map(|i| root[i.index()]).chain([root[index]]).collect();
         released.sort_unstable();
         released.dedup();
-        for value in released.into_iter().filter(|v| last_read[*v] == Some(index)) {
+        for value in released.into_iter().filter(|v| last_read[*v] == Some(index) && !own[*v]) {
             free.extend(slot_of[value]);
         }
     }

@@ -69,8 +69,16 @@ pub(super) fn append_updates(g: &mut Graph, trained: &[Trained], learning: &Lear
         }
     }
     let mut updates = Updates::default();
-    for (t, dw) in trained.iter().zip(gradients) {
-        let last = update(g, t, dw, learning, &mut updates)?;
+    // One kind of change of all parameters after the other: a GPU makes all of a kind at once.
+    let mut changed = Vec::with_capacity(trained.len());
+    for t in trained {
+        changed.push(decay(g, t, learning, &mut updates)?);
+    }
+    for ((t, dw), w) in trained.iter().zip(gradients).zip(&mut changed) {
+        *w = update(g, t, *w, dw, learning, &mut updates)?;
+    }
+    for (t, w) in trained.iter().zip(changed) {
+        let last = constrain(g, t, w, learning)?;
         updates.vertices.push(last);
     }
     Ok(updates)
@@ -101,23 +109,32 @@ fn normalize(g: &mut Graph, trained: &[Trained], learning: &Learning<'_>) -> Res
     Ok(gradients)
 }
 
-/// Decay, update and constraints of one parameter; gives the vertex that holds it after all of them.
+/// Weight decay of one parameter; gives the vertex that holds it afterwards.
+fn decay(g: &mut Graph, t: &Trained, learning: &Learning<'_>, updates: &mut Updates) -> Result<VertexId> {
+    let updater = learning.updater_of(t);
+    if updater.op().is_none() {
+        return Ok(t.w);
+    }
+    let rate = rate_input(g, &updater, updates)?;
+    let own = learning.of(&t.layer).and_then(|own| own.weight_decay.get()).map(|decay| f64::from(*decay));
+    match own.or(updater.weight_decay()).filter(|factor| t.is_weight && *factor != 0.0) {
+        Some(factor) => decayed(g, t.w, rate, factor as f32),
+        None => Ok(t.w),
+    }
+}
+
+/// The update of one parameter, which `w` holds after its decay.
 fn update(
     g: &mut Graph,
     t: &Trained,
+    w: VertexId,
     dw: VertexId,
     learning: &Learning<'_>,
     updates: &mut Updates,
 ) -> Result<VertexId> {
     let updater = learning.updater_of(t);
-    let Some(op) = updater.op() else { return Ok(t.w) };
-    let own = learning.of(&t.layer);
+    let Some(op) = updater.op() else { return Ok(w) };
     let rate = rate_input(g, &updater, updates)?;
-    let mut w = t.w;
-    let asked = own.and_then(|own| own.weight_decay.get()).map(|decay| f64::from(*decay)).or(updater.weight_decay());
-    if let Some(factor) = asked.filter(|factor| t.is_weight && *factor != 0.0) {
-        w = decayed(g, w, rate, factor as f32)?;
-    }
     let mut inputs = vec![w];
     for index in 1..op.updates() {
         let name = format!("{}/state{index}", t.name);
@@ -128,8 +145,16 @@ fn update(
         updates.states.push(name);
     }
     inputs.extend([dw, rate]);
-    w = g.add(format!("{}/updated", t.name), op, &inputs)?;
-    let constraints = own.filter(|_| t.is_weight).and_then(|own| own.constraints.get());
+    g.add(format!("{}/updated", t.name), op, &inputs)
+}
+
+/// The constraints of one parameter, which `w` holds after its update; gives the vertex that holds it after all of them.
+fn constrain(g: &mut Graph, t: &Trained, mut w: VertexId, learning: &Learning<'_>) -> Result<VertexId> {
+    if learning.updater_of(t).op().is_none() {
+        return Ok(w);
+    }
+    let own = learning.of(&t.layer).filter(|_| t.is_weight);
+    let constraints = own.and_then(|own| own.constraints.get());
     for constraint in constraints.into_iter().flatten() {
         w = constrained(g, w, constraint)?;
     }

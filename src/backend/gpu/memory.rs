@@ -1,4 +1,5 @@
-//! Buffers of a plan: one a slot, one a part of a constant, one for working memory and one for the parameters of all dispatches.
+//! Buffers of a plan: one a slot or an arena of slots, one a part of a constant, one for working memory and one for the parameters of
+//! all dispatches.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,9 @@ const PARAMS_STRIDE: u64 = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    slots: Vec<wgpu::Buffer>,
+    buffers: Vec<wgpu::Buffer>,
+    /// Buffer of each slot, and its first byte there.
+    slots: Vec<(usize, u64)>,
     /// Parts of each constant that is read, and the elements of a part.
     constants: BTreeMap<usize, (usize, Vec<wgpu::Buffer>)>,
     scratch: Option<wgpu::Buffer>,
@@ -41,7 +44,21 @@ impl Memory {
     fn fill(&mut self, plan: &Plan, recording: &Recording, gpu: &Gpu) -> Result<()> {
         let shared = gpu.shared();
         let mut encoder = None;
-        for &len in &plan.slots {
+        let mut lens = Vec::with_capacity(plan.slots.len());
+        let mut places = vec![None; plan.slots.len()];
+        for arena in &recording.arenas {
+            for &(slot, first) in &arena.slots {
+                places[slot] = Some((lens.len(), first as u64 * 4));
+            }
+            lens.push(arena.len);
+        }
+        for (place, &len) in places.iter_mut().zip(&plan.slots) {
+            self.slots.push(*place.get_or_insert_with(|| {
+                lens.push(len);
+                (lens.len() - 1, 0)
+            }));
+        }
+        for len in lens {
             let (buffer, used) = storage(gpu, len)?;
             if used {
                 // Slots start as zeros, as they do on the CPU.
@@ -49,7 +66,7 @@ impl Memory {
                     .get_or_insert_with(|| shared.device.create_command_encoder(&Default::default()))
                     .clear_buffer(&buffer, 0, None);
             }
-            self.slots.push(buffer);
+            self.buffers.push(buffer);
         }
         if let Some(encoder) = encoder {
             shared.queue.submit([encoder.finish()]);
@@ -78,7 +95,7 @@ impl Memory {
         }
         if count > 0 {
             let (params, _) = shared.pool.take(Usage::Uniform, count as u64 * PARAMS_STRIDE);
-            write(gpu, &params, bytemuck::cast_slice(&words));
+            write(gpu, &params, 0, bytemuck::cast_slice(&words));
             self.params = Some(params);
         }
         Ok(())
@@ -95,20 +112,22 @@ impl Memory {
         let (_, buffers) = self.constants.entry(index).or_insert((part, Vec::new()));
         for values in values.chunks(part.max(1)) {
             let (buffer, _) = storage(gpu, values.len())?;
-            write(gpu, &buffer, bytemuck::cast_slice(values));
+            write(gpu, &buffer, 0, bytemuck::cast_slice(values));
             buffers.push(buffer);
         }
         Ok(())
     }
 
-    /// The buffer of a slot.
-    pub(super) fn slot(&self, slot: usize) -> &wgpu::Buffer {
-        &self.slots[slot]
+    /// The buffer of a slot, and its first byte there.
+    pub(super) fn slot(&self, slot: usize) -> (&wgpu::Buffer, u64) {
+        let (buffer, offset) = self.slots[slot];
+        (&self.buffers[buffer], offset)
     }
 
     /// Writes the first elements of a slot before the next run.
     pub(super) fn write(&self, gpu: &Gpu, slot: usize, values: &[f32]) {
-        write(gpu, &self.slots[slot], bytemuck::cast_slice(values));
+        let (buffer, offset) = self.slot(slot);
+        write(gpu, buffer, offset, bytemuck::cast_slice(values));
     }
 
     /// Bindings of the dispatch at `index`.
@@ -140,7 +159,10 @@ impl Memory {
     fn resolve(&self, region: Region) -> Result<wgpu::BufferBinding<'_>> {
         let missing = || Error::internal(format!("{region:?} has no buffer"));
         let (buffer, first) = match region.place {
-            Place::Slot(slot) => (self.slots.get(slot), region.first),
+            Place::Slot(slot) => {
+                let (buffer, offset) = *self.slots.get(slot).ok_or_else(missing)?;
+                (self.buffers.get(buffer), region.first + offset as usize / 4)
+            }
             Place::Scratch => (self.scratch.as_ref(), region.first),
             Place::Constant(index) => {
                 let (part, buffers) = self.constants.get(&index).ok_or_else(missing)?;
@@ -153,10 +175,10 @@ impl Memory {
 
     /// Gives all buffers back to the pool.
     pub(super) fn give_back(&mut self, gpu: &Gpu) {
-        let Self { slots, constants, scratch, params } = std::mem::take(self);
+        let Self { buffers, slots: _, constants, scratch, params } = std::mem::take(self);
         let pool = &gpu.shared().pool;
         let constants = constants.into_values().flat_map(|(_, parts)| parts);
-        slots.into_iter().chain(constants).chain(scratch).for_each(|buffer| pool.give(Usage::Storage, buffer));
+        buffers.into_iter().chain(constants).chain(scratch).for_each(|buffer| pool.give(Usage::Storage, buffer));
         params.into_iter().for_each(|buffer| pool.give(Usage::Uniform, buffer));
     }
 }
@@ -169,7 +191,7 @@ fn storage(gpu: &Gpu, len: usize) -> Result<(wgpu::Buffer, bool)> {
     Ok(gpu.shared().pool.take(Usage::Storage, bytes))
 }
 
-fn write(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) {
-    gpu.shared().queue.write_buffer(buffer, 0, bytes);
+fn write(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+    gpu.shared().queue.write_buffer(buffer, offset, bytes);
     gpu.shared().counters.lock().bytes_written += bytes.len() as u64;
 }

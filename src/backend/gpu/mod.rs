@@ -6,6 +6,7 @@
     expect(clippy::arc_with_non_send_sync, reason = "objects of browsers stay in one thread, natively they do not")
 )]
 
+mod arenas;
 mod checks;
 mod counters;
 mod device;
@@ -18,6 +19,7 @@ mod record;
 
 use std::sync::Arc;
 
+pub use arenas::Arena;
 pub use counters::GpuCounters;
 pub use device::{Gpu, GpuInfo, GpuOptions};
 pub use pool::POOL_BYTES;
@@ -125,8 +127,8 @@ impl GpuBackend {
         if let Some((request, staging)) = read {
             for (span, read) in request.reads() {
                 if let Location::Slot(slot) = read.at {
-                    let (source, bytes) = (self.memory.slot(slot), read.shape.len() as u64 * 4);
-                    encoder.copy_buffer_to_buffer(source, 0, staging, span.start as u64 * 4, bytes);
+                    let ((source, offset), bytes) = (self.memory.slot(slot), read.shape.len() as u64 * 4);
+                    encoder.copy_buffer_to_buffer(source, offset, staging, span.start as u64 * 4, bytes);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Buffers that are given back are handed out again, up to a cap; what is above it is destroyed.
+//! Buffers that are given back are handed out again; above a cap, the largest that wait are destroyed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,11 +67,21 @@ impl Pool {
         (buffer, false)
     }
 
-    /// Takes a buffer back; destroys it where the pool is full.
+    /// Takes a buffer back; destroys others where the pool is full.
     pub(super) fn give(&self, usage: Usage, buffer: wgpu::Buffer) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.1 + buffer.size() > POOL_BYTES {
+        if buffer.size() > POOL_BYTES {
             return self.destroy(&buffer);
+        }
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was used last is the likeliest to be used again: the largest of the others make room.
+        while free.1 + buffer.size() > POOL_BYTES {
+            let Some(key) = free.0.keys().max_by_key(|(_, size)| *size).copied() else { break };
+            let Some(other) = free.0.get_mut(&key).and_then(Vec::pop) else { break };
+            if free.0.get(&key).is_some_and(Vec::is_empty) {
+                free.0.remove(&key);
+            }
+            free.1 -= other.size();
+            self.destroy(&other);
         }
         free.1 += buffer.size();
         free.0.entry((usage, buffer.size())).or_default().push(buffer);

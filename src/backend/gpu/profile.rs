@@ -77,7 +77,8 @@ impl GpuBackend {
             (0..REPEATS).for_each(|_| self.commands[commands.clone()].iter().for_each(|c| c.encode(&mut pass)));
         }
         if !self.plan.slots.is_empty() {
-            encoder.copy_buffer_to_buffer(self.memory.slot(0), 0, &staging, 0, 4);
+            let (source, offset) = self.memory.slot(0);
+            encoder.copy_buffer_to_buffer(source, offset, &staging, 0, 4);
         }
         shared.queue.submit([encoder.finish()]);
         let mut pending = Pending::new(self.gpu.clone(), self.checks.clone(), staging, 4);

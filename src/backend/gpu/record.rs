@@ -1,5 +1,6 @@
 //! From a plan to the dispatches of one run.
 
+use super::arenas::{Arena, join_updates};
 use crate::error::Result;
 use crate::kernels::wgsl::{Dispatch, Place, Region};
 use crate::ops::{GpuContext, GpuLimits, GpuView};
@@ -13,14 +14,16 @@ pub struct Recording {
     pub dispatches: Vec<(usize, Dispatch)>,
     /// Elements of working memory that steps share one after the other.
     pub scratch: usize,
+    /// Slots that share buffers.
+    pub arenas: Vec<Arena>,
 }
 
-/// Asks each op of the plan for its dispatches. No device is needed for it.
+/// Asks each op of the plan for its dispatches, and joins those of updaters. No device is needed for it.
 ///
 /// # Errors
 /// `no-gpu` for an op without a kernel; `over-budget` for values that are too large for the device.
 pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
-    let mut recording = Recording { dispatches: Vec::new(), scratch: 0 };
+    let mut recording = Recording { dispatches: Vec::new(), scratch: 0, arenas: Vec::new() };
     for (index, step) in plan.steps.iter().enumerate() {
         let mut cx = GpuContext::new(limits, &step.vertex);
         let x: Vec<GpuView<'_>> = step.reads.iter().map(|r| view(r.at, &r.shape)).collect();
@@ -29,7 +32,7 @@ pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
         recording.scratch = recording.scratch.max(scratch);
         recording.dispatches.extend(dispatches.into_iter().map(|d| (index, d)));
     }
-    Ok(recording)
+    join_updates(recording, plan, limits)
 }
 
 fn view(at: Location, shape: &Shape) -> GpuView<'_> {

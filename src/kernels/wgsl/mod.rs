@@ -120,4 +120,7 @@ pub struct Dispatch {
     pub grid: [u32; 2],
     /// What it costs.
     pub work: Work,
+    /// Whether each four elements of what is written, and of what is as long, have an invocation of their own: `Params` is `first`,
+    /// `width`, the count of invocations and numbers.
+    pub by_element: bool,
 }
