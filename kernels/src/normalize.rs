@@ -66,3 +66,13 @@ pub fn layer_norm_dx(x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], epsil
         }
     }
 }
+
+/// `dx = a·dy + b·(x − mean) + c` with factors a, b and c of each column.
+pub fn normalize_batch_dx(dy: &[f32], x: &[f32], mean: &[f32], [a, b, c]: [&[f32]; 3], dx: &mut [f32]) {
+    let cols = mean.len().max(1);
+    for ((dx, dy), x) in dx.chunks_exact_mut(cols).zip(dy.chunks_exact(cols)).zip(x.chunks_exact(cols)) {
+        for (i, ((dx, dy), x)) in dx.iter_mut().zip(dy).zip(x).enumerate() {
+            *dx = a[i] * dy + (b[i] * (x - mean[i]) + c[i]);
+        }
+    }
+}

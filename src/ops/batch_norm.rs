@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 use super::max_pool::expect_nhwc;
-use super::{
-    CpuContext, Dim, GpuContext, GpuView, Layout, Multiply, Operator, Reshape, ReshapeLike, Scale, SumLike, View,
-};
+use super::sum_like::ColumnSums;
+use super::{CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::wgsl::Kernel;
@@ -17,7 +16,7 @@ use crate::tensor::{Shape, Tensor, TensorType};
 
 /// `y = (x − mean) / √(var + ε) · γ + β` per channel, with given statistics (Ioffe & Szegedy 2015, algorithm 2).
 ///
-/// Inputs: `x`, an image batch or rows `[n, c]`, then γ, β, mean and variance of `[c]`.
+/// Inputs: `x`, an image batch or rows `[n, c]`, then γ, β, mean and variance of `[c]`, which take no gradient.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchNorm {
     /// ε, added to the variance; at least 0.
@@ -88,29 +87,13 @@ impl Operator for BatchNorm {
         if g.get(x).ty.shape.rank() == 4 {
             expect_nhwc(self.layout, g, v)?;
         }
-        let c = g.get(gamma).ty.shape.clone();
-        let zero = g.constant(g.free_name(&format!("{}/zero", g.get(v).name)), Tensor::zeros(c.clone()))?;
-        let ones = Tensor::f32(c.clone(), vec![1.0; c.len()])?;
-        let one = g.constant(g.free_name(&format!("{}/one", g.get(v).name)), ones)?;
-        // dx is dy scaled, and (x − mean) / √(var + ε) is x normalised: both are batch norms again.
+        let zero = Tensor::zeros(g.get(gamma).ty.shape.clone());
+        let zero = g.constant(g.free_name(&format!("{}/zero", g.get(v).name)), zero)?;
+        // dx is dy scaled: a batch norm again.
         let dx = g.add_for(v, "dx", self.clone(), &[dy, gamma, zero, zero, var])?;
-        let normalised = g.add_for(v, "normalised", self.clone(), &[x, one, zero, mean, var])?;
-        let weighted = g.add_for(v, "dy_normalised", Multiply, &[dy, normalised])?;
-        let dgamma = g.add_for(v, "dgamma", SumLike, &[weighted, gamma])?;
+        let dgamma = g.add_for(v, "dgamma", BatchNormGammaGrad { epsilon: self.epsilon }, &[dy, x, mean, var])?;
         let dbeta = g.add_for(v, "dbeta", SumLike, &[dy, beta])?;
-        if g.get(mean).is_stored() && g.get(var).is_stored() {
-            return Ok(vec![Some(dx), Some(dgamma), Some(dbeta), None, None]);
-        }
-        // ∂y/∂mean = −γ·r and ∂y/∂var = −½·γ·r²·x̂ with r = 1/√(var + ε) and x̂ the normalised x; a batch norm of a row is a
-        // product with γ·r.
-        let sum = g.add_for(v, "dx_sum", SumLike, &[dx, mean])?;
-        let dmean = g.add_for(v, "dmean", Scale { factor: -1.0 }, &[sum])?;
-        let row = g.add_for(v, "dgamma_row", Reshape { dims: vec![Dim::Fixed(1), Dim::Infer] }, &[dgamma])?;
-        let scaled = g.add_for(v, "dgamma_scaled", self.clone(), &[row, gamma, zero, zero, var])?;
-        let scaled = g.add_for(v, "dgamma_scaled_twice", self.clone(), &[scaled, one, zero, zero, var])?;
-        let half = g.add_for(v, "dvar_row", Scale { factor: -0.5 }, &[scaled])?;
-        let dvar = g.add_for(v, "dvar", ReshapeLike, &[half, var])?;
-        Ok(vec![Some(dx), Some(dgamma), Some(dbeta), Some(dmean), Some(dvar)])
+        Ok(vec![Some(dx), Some(dgamma), Some(dbeta), None, None])
     }
 
     #[cfg(any(test, feature = "conformance"))]
@@ -118,7 +101,7 @@ impl Operator for BatchNorm {
         let case = |epsilon, x: &[usize]| {
             let c = &x[x.len() - 1..];
             let case = Case::new(Self { epsilon, momentum: 0.9, layout: Layout::Nhwc }, [x, c, c, c, c]);
-            case.range(4, 0.125, 2.0)
+            case.range(4, 0.125, 2.0).constant(3).constant(4)
         };
         vec![case(1e-5, &[1, 1, 1, 1]), case(1e-3, &[2, 5, 3, 19]), case(0.0, &[3, 4, 4, 8]), case(1e-3, &[7, 37])]
     }
@@ -131,5 +114,57 @@ impl Operator for BatchNorm {
             let [gamma, beta, mean, var] = [1, 2, 3, 4].map(|i| x[i][[at[axis]]]);
             (x[0][&at] - mean) / (var + f64::from(self.epsilon)).sqrt() * gamma + beta
         })
+    }
+}
+
+/// Gradient of [`BatchNorm`] in γ: `dγ = Σ dy · (x − mean) / √(var + ε)` over all rows. Inputs: `dy`, `x`, `[…, c]`, mean and variance of
+/// `[c]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchNormGammaGrad {
+    /// As in the forward op.
+    pub epsilon: f32,
+}
+
+impl Operator for BatchNormGammaGrad {
+    const NAME: &'static str = "batch_norm_gamma_grad";
+
+    fn infer(&self, x: &[&TensorType]) -> Result<TensorType, OpError> {
+        expect_f32(x, 4)?;
+        let c = x[1].shape.rows_cols().1;
+        ensure_op!(x[0] == x[1], "the gradient is {}, the input {}", x[0].shape, x[1].shape);
+        ensure_op!(*x[2].shape == [c] && *x[3].shape == [c], "the statistics are {} and {}", x[2].shape, x[3].shape);
+        Ok(x[2].clone())
+    }
+
+    fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
+        cpu::sum_rows_of(x[0].data, x[1].data, x[2].data, y, |dy, x, mean| dy * (x - mean));
+        for (y, var) in y.iter_mut().zip(x[3].data) {
+            *y = (f64::from(*y) / (f64::from(*var) + f64::from(self.epsilon)).sqrt()) as f32;
+        }
+    }
+
+    fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
+        let sums = ColumnSums { term: include_str!("batch_norm_gamma_grad.wgsl"), scale: 1.0, epsilon: self.epsilon };
+        let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
+        sums.encode(cx, &inputs, y.region, x[1].shape.rows_cols().0)
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn cases() -> Vec<Case> {
+        let case = |epsilon, x: &[usize]| {
+            let c = &x[x.len() - 1..];
+            Case::new(Self { epsilon }, [x, x, c, c]).range(3, 0.125, 2.0)
+        };
+        vec![case(1e-5, &[1, 1]), case(1e-3, &[2, 5, 3, 19]), case(0.0, &[3, 40, 8]), case(1e-3, &[700, 5])]
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
+        let r = x[3].mapv(|v| 1.0 / (v + f64::from(self.epsilon)).sqrt());
+        let mut terms = &x[0] * (&x[1] - &x[2]) * r;
+        while terms.ndim() > 1 {
+            terms = terms.sum_axis(ndarray::Axis(0));
+        }
+        terms
     }
 }

@@ -169,7 +169,9 @@ ops! {
     depthwise_conv2d::{DepthwiseConv2d, DepthwiseConv2dInputGrad, DepthwiseConv2dWeightGrad};
     dense::{Dense};
     matmul::{MatMul};
-    batch_norm::{BatchNorm};
+    batch_norm::{BatchNorm, BatchNormGammaGrad};
+    batch_statistics::{BatchMean, BatchVariance};
+    normalize_batch::{NormalizeBatch, NormalizeBatchGrad};
     layer_norm::{LayerNorm, LayerNormGrad};
     l2_normalize::{L2Normalize, L2NormalizeGrad};
     clip::{Clip, ClipGrad};

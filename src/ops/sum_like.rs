@@ -11,7 +11,7 @@ use super::scale_norm::encode_sum;
 use super::{BroadcastLike, CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{self, Kernel, Region, Work};
+use crate::kernels::wgsl::{self, Region, Work};
 use crate::tensor::TensorType;
 
 /// Sums `x` over the dimensions in which `like` is broadcast to it: the gradient of broadcasting.
@@ -24,17 +24,52 @@ const RUN: usize = 64;
 /// Most runs of rows that a second dispatch sums up.
 const RUNS: usize = 64;
 
-/// Sums the rows of a matrix that has the columns of `y`; of very many rows, runs are summed first.
-fn encode_sum_rows(cx: &mut GpuContext, x: Region, y: Region, rows: usize) -> Result<()> {
-    let parts = (rows / (RUN * slices(y.len, rows).0)).clamp(1, RUNS);
-    if parts == 1 {
-        return encode_sum_runs(cx, x, y, y.len, rows, rows);
+/// The term of [`ColumnSums`] that is the element itself.
+pub(super) const SUM_ROWS: &str = include_str!("sum_rows.wgsl");
+
+/// `scale · Σ term` over the rows of a matrix, for each column.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColumnSums {
+    /// WGSL of `fn term(i: u32, column: u32) -> T`, with the bindings; see `columns.wgsl`.
+    pub(super) term: &'static str,
+    pub(super) scale: f32,
+    /// For the term.
+    pub(super) epsilon: f32,
+}
+
+impl ColumnSums {
+    /// Sums over `rows` rows of as many columns as `y` has elements; of very many rows, runs are summed first.
+    pub(super) fn encode(self, cx: &mut GpuContext, x: &[Region], y: Region, rows: usize) -> Result<()> {
+        let parts = (rows / (RUN * slices(y.len, rows).0)).clamp(1, RUNS);
+        if parts == 1 {
+            return self.encode_runs(cx, x, y, y.len, rows, rows);
+        }
+        let run = rows.div_ceil(parts);
+        let parts = rows.div_ceil(run);
+        let sums = cx.scratch(parts * y.len);
+        Self { scale: 1.0, ..self }.encode_runs(cx, x, sums, y.len, rows, run)?;
+        Self { term: SUM_ROWS, ..self }.encode_runs(cx, &[sums], y, y.len, parts, parts)
     }
-    let run = rows.div_ceil(parts);
-    let parts = rows.div_ceil(run);
-    let sums = cx.scratch(parts * y.len);
-    encode_sum_runs(cx, x, sums, y.len, rows, run)?;
-    encode_sum_runs(cx, sums, y, y.len, parts, parts)
+
+    /// Sums each column over `run` of the rows at a time, each run into a row of `y`.
+    fn encode_runs(
+        self,
+        cx: &mut GpuContext,
+        x: &[Region],
+        y: Region,
+        columns: usize,
+        rows: usize,
+        run: usize,
+    ) -> Result<()> {
+        let (kind, width) =
+            if columns.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
+        let (slices, tile) = slices(columns, run);
+        let kernel = wgsl::columns(kind, self.term, slices * tile, tile);
+        let (parts, tiles) = (y.len / columns, (columns / width).div_ceil(tile));
+        let counts = [parts, tiles, columns / width, rows, run].map(|v| v as u32);
+        let params: Vec<u32> = counts.into_iter().chain([self.scale, self.epsilon].map(f32::to_bits)).collect();
+        cx.dispatch(&kernel, x, &[y], &params, (parts * tiles) as u64, Work::default())
+    }
 }
 
 /// Invocations that share the rows of a run, and units of columns of a workgroup.
@@ -57,14 +92,7 @@ pub(super) fn encode_sum_runs(
     rows: usize,
     run: usize,
 ) -> Result<()> {
-    let (kind, width) = if columns.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
-    let (slices, tile) = slices(columns, run);
-    let kernel = Kernel::new([kind, include_str!("sum_rows.wgsl")].concat())
-        .with("WG", (slices * tile) as f64)
-        .with("COLUMNS", tile as f64);
-    let (parts, tiles) = (y.len / columns, (columns / width).div_ceil(tile));
-    let params = [parts, tiles, columns / width, rows, run].map(|v| v as u32);
-    cx.dispatch(&kernel, &[x], &[y], &params, (parts * tiles) as u64, Work::default())
+    ColumnSums { term: SUM_ROWS, scale: 1.0, epsilon: 0.0 }.encode_runs(cx, &[x], y, columns, rows, run)
 }
 
 impl Operator for SumLike {
@@ -101,7 +129,8 @@ impl Operator for SumLike {
             return encode_sum(false, cx, x[0].region, y.region);
         }
         if from[from.rank() - kept..] == to[to.rank() - kept..] {
-            return encode_sum_rows(cx, x[0].region, y.region, from.len() / to.len());
+            let sums = ColumnSums { term: SUM_ROWS, scale: 1.0, epsilon: 0.0 };
+            return sums.encode(cx, &[x[0].region], y.region, from.len() / to.len());
         }
         let missing = from.rank() - to.rank();
         let stays = |d: usize| d >= missing && to[d - missing] == from[d];

@@ -104,8 +104,11 @@ impl Program {
         let mut names: Vec<String> = trained.iter().map(|t| t.name.clone()).collect();
         let mut all: Vec<VertexId> = outputs.iter().flat_map(|(predictions, losses)| [*losses, *predictions]).collect();
         all.extend(&updates.vertices);
-        for norm in &statistics {
-            for (running, batch) in [(norm.mean, norm.batch_mean), (norm.variance, norm.batch_variance)] {
+        // The means of all, then the variances: a GPU moves all of a kind at once.
+        for is_mean in [true, false] {
+            for norm in &statistics {
+                let (running, batch) =
+                    if is_mean { (norm.mean, norm.batch_mean) } else { (norm.variance, norm.batch_variance) };
                 let name = graph.get(running).name.clone();
                 let average = MovingAverage { momentum: norm.momentum };
                 all.push(graph.add(format!("{name}/updated"), average, &[running, batch])?);

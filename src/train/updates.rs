@@ -69,13 +69,16 @@ pub(super) fn append_updates(g: &mut Graph, trained: &[Trained], learning: &Lear
         }
     }
     let mut updates = Updates::default();
-    // One kind of change of all parameters after the other: a GPU makes all of a kind at once.
-    let mut changed = Vec::with_capacity(trained.len());
-    for t in trained {
-        changed.push(decay(g, t, learning, &mut updates)?);
+    // One kind of change of all parameters after the other, weights before what has other settings: a GPU makes all of a kind, and
+    // of neighbours, at once.
+    let mut order: Vec<usize> = (0..trained.len()).collect();
+    order.sort_by_key(|index| !trained[*index].is_weight);
+    let mut changed: Vec<VertexId> = trained.iter().map(|t| t.w).collect();
+    for &index in &order {
+        changed[index] = decay(g, &trained[index], learning, &mut updates)?;
     }
-    for ((t, dw), w) in trained.iter().zip(gradients).zip(&mut changed) {
-        *w = update(g, t, *w, dw, learning, &mut updates)?;
+    for &index in &order {
+        changed[index] = update(g, &trained[index], changed[index], gradients[index], learning, &mut updates)?;
     }
     for (t, w) in trained.iter().zip(changed) {
         let last = constrain(g, t, w, learning)?;

@@ -1,7 +1,7 @@
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 
-use super::convert::{JsResult, OrThrow, to_js};
+use super::convert::OrThrow;
 use crate::backend::Device;
 
 /// Where plans run.
@@ -29,15 +29,6 @@ impl WasmDevice {
             Device::Cpu => 0.0,
             #[cfg(feature = "webgpu")]
             Device::Gpu(gpu) => gpu.counters().bytes_alive as f64,
-        }
-    }
-
-    /// `GpuCounters`: what was done on the GPU so far; `undefined` on the CPU.
-    pub fn counters(&self) -> JsResult<JsValue> {
-        match &self.device {
-            Device::Cpu => Ok(JsValue::UNDEFINED),
-            #[cfg(feature = "webgpu")]
-            Device::Gpu(gpu) => to_js(&gpu.counters()),
         }
     }
 

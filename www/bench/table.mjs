@@ -31,17 +31,19 @@ export function rowText(row) {
   }
   for (const { name, reason } of row.absent ?? []) parts.push(`absent: ${name}: ${reason.slice(0, 200)}`);
   parts.push(...(row.notes ?? []));
-  if (row.counts) parts.push(`ours, each ${row.unit}: ${countsText(row.counts)}`);
+  if (row.timings.some(({ calls }) => calls)) parts.push(callsText(row));
   if (row.profile?.some(({ gpu }) => gpu)) parts.push(gpuText(row));
   else if (row.profile) parts.push(profileText(row));
   return parts.join('\n');
 }
 
-/** How counters are called, in the order in which they are told. */
-const COUNTERS = {
-  dispatches: 'dispatches', submits: 'submits', bindGroups: 'bind groups made', buffersMade: 'buffers made', pipelines: 'pipelines made', bytesWritten: 'bytes written', bytesRead: 'bytes read',
-};
-const countsText = (counts) => Object.entries(COUNTERS).map(([key, name]) => `${Math.round(counts[key] * 100) / 100} ${name}`).join(', ');
+/** What each asks of WebGPU for a unit. */
+function callsText({ timings, unit }) {
+  const head = [`for each ${unit}, ends of epochs shared`, 'dispatches', 'submits', 'bind groups', 'buffers', 'pipelines', 'bytes written', 'bytes read'];
+  const shown = (value) => (Number.isInteger(value) || value >= 100 ? String(Math.round(value)) : value.toFixed(2));
+  return table([head, ...timings.filter(({ calls }) => calls).map(({ name, calls: c }) => (
+    [name, ...[c.dispatches, c.submits, c.bindGroups, c.buffers, c.pipelines, c.bytesWritten, c.bytesRead].map(shown)]))]);
+}
 
 /** The GPU that counts are held against: multiply-adds and bytes a second. */
 const GPU = { flops: 5e12, bandwidth: 200e9 };

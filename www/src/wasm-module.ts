@@ -66,11 +66,6 @@ export interface WasmModel extends Freed {
 export interface StepTime { vertex: string; op: string; input: number[]; output: number[]; macs: number; time: number; gpu?: GpuCost }
 /** A step as a GPU sees it: bytes that have to be read and written, each once, and words that invocations load, each as often as it is loaded. */
 export interface GpuCost { dispatches: number; invocations: number; macs: number; bytes: number; loads: number }
-/** What a GPU was made to do: totals since it was asked for. */
-export interface GpuCounters {
-  submits: number; dispatches: number; pipelines: number; bindGroups: number; buffersMade: number; buffersAlive: number; bytesAlive: number;
-  bytesWritten: number; bytesRead: number;
-}
 
 /** The frozen part of a model, in a trunk worker. */
 export interface WasmTrunk extends Freed {
@@ -89,7 +84,6 @@ export interface SharedTrunk extends WasmTrunk {
 /** Where plans run. */
 export interface WasmDevice extends Freed {
   gpuBytes(): number;
-  counters(): GpuCounters | undefined;
   /** Frees buffers that wait to be used again. */
   trim(): void;
   /** Loses the device. */

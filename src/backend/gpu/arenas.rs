@@ -1,6 +1,8 @@
 //! Updates of many values by one dispatch: values that an updater treats alike lie one after the other in one buffer.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::record::Recording;
 use crate::error::Result;
@@ -17,6 +19,16 @@ pub struct Arena {
     pub len: usize,
 }
 
+impl Arena {
+    /// Whether the slots of `part` lie here as they lie there.
+    fn holds(&self, part: &Self) -> bool {
+        let start = part.slots.first().and_then(|(slot, _)| self.slots.iter().find(|(own, _)| own == slot));
+        let Some(&(_, start)) = start else { return false };
+        let lies = |&(slot, first): &(usize, usize)| self.slots.contains(&(slot, start + first));
+        start + part.len <= self.len && part.slots.iter().all(lies)
+    }
+}
+
 /// Arenas so far, and the arena of each slot that is in one.
 #[derive(Debug, Clone, Default)]
 struct Layout {
@@ -31,20 +43,44 @@ struct Layout {
 /// As [`GpuContext::dispatch`].
 pub(super) fn join_updates(recording: Recording, plan: &Plan, limits: GpuLimits) -> Result<Recording> {
     let mut layout = Layout::default();
-    let mut joined = Vec::with_capacity(recording.dispatches.len());
+    let apart = apart(&recording);
     let all = &recording.dispatches;
-    let mut at = 0;
-    while at < all.len() {
-        let end = at + all[at..].iter().take_while(|(step, d)| is_update(plan, *step) && alike(&all[at].1, d)).count();
-        let run = longest(&all[at..end.max(at + 1)], plan, limits);
-        match layout.place(&all[at..at + run], plan, limits) {
-            Some(extent) => joined.extend(join(&all[at..at + run], extent, plan, limits)?),
-            None => joined.extend_from_slice(&all[at..at + run]),
-        }
-        at += run;
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    while let Some(at) = Some(runs.last().map_or(0, |run| run.end)).filter(|at| *at < all.len()) {
+        let follow = all[at..].iter().take_while(|(step, d)| is_update(plan, *step) && alike(&all[at].1, d)).count();
+        runs.push(at..at + longest(&all[at..at + follow.max(1)], &apart, plan, limits));
     }
-    let possible = joined.iter().all(|(_, dispatch)| layout.allows(dispatch));
-    Ok(if possible { Recording { dispatches: joined, arenas: layout.arenas, ..recording } } else { recording })
+    // The longest first: what they lay out is a part of what shorter ones want, if anything is.
+    let mut by_length: Vec<usize> = (0..runs.len()).filter(|index| runs[*index].len() > 1).collect();
+    by_length.sort_by_key(|index| Reverse(runs[*index].len()));
+    let mut lens = vec![None; runs.len()];
+    for index in by_length {
+        lens[index] = layout.place(&all[runs[index].clone()], plan, limits);
+    }
+    let mut dispatches = Vec::with_capacity(all.len());
+    for (run, len) in runs.into_iter().zip(lens) {
+        match len {
+            Some(len) => dispatches.extend(join(&all[run], len, plan, limits)?),
+            None => dispatches.extend_from_slice(&all[run]),
+        }
+    }
+    Ok(Recording { dispatches, arenas: layout.arenas, ..recording })
+}
+
+/// Pairs of slots of which a dispatch writes the first: a buffer cannot be both read and written, so that they lie apart.
+fn apart(recording: &Recording) -> BTreeSet<[usize; 2]> {
+    let slot = |binding: &Binding| match binding.region.place {
+        Place::Slot(slot) => Some(slot),
+        _ => None,
+    };
+    let mut apart = BTreeSet::new();
+    for (_, dispatch) in &recording.dispatches {
+        for written in dispatch.bindings.iter().filter(|b| b.written).filter_map(slot) {
+            let others = dispatch.bindings.iter().filter_map(slot).filter(|other| *other != written);
+            apart.extend(others.flat_map(|other| [[written, other], [other, written]]));
+        }
+    }
+    apart
 }
 
 fn is_update(plan: &Plan, step: usize) -> bool {
@@ -77,15 +113,20 @@ fn own_slot(dispatch: &Dispatch, binding: &Binding) -> Option<usize> {
     }
 }
 
-/// How many of the first of a run fit a buffer and a binding.
-fn longest(run: &[(usize, Dispatch)], plan: &Plan, limits: GpuLimits) -> usize {
+/// How many of the first of a run fit a buffer and a binding, and may share buffers.
+fn longest(run: &[(usize, Dispatch)], apart: &BTreeSet<[usize; 2]>, plan: &Plan, limits: GpuLimits) -> usize {
     let most = limits.binding_bytes.min(limits.buffer_bytes) as usize / 4;
     let mut total = 0;
-    let fits = |(_, dispatch): &&(usize, Dispatch)| {
-        total += extent(dispatch, plan, limits);
-        total <= most
+    let clash = |a: &Dispatch, b: &Dispatch| {
+        let mut pairs =
+            a.bindings.iter().zip(&b.bindings).filter_map(|(x, y)| Some([own_slot(a, x)?, own_slot(b, y)?]));
+        pairs.any(|pair| apart.contains(&pair))
     };
-    run.iter().take_while(fits).count().max(1)
+    let fits = |(index, (_, dispatch)): &(usize, &(usize, Dispatch))| {
+        total += extent(dispatch, plan, limits);
+        total <= most && !run[..*index].iter().any(|(_, before)| clash(before, dispatch))
+    };
+    run.iter().enumerate().take_while(fits).count().max(1)
 }
 
 impl Layout {
@@ -114,7 +155,7 @@ impl Layout {
             Some(first)
         });
         let wanted = Arena { slots: slots.iter().copied().zip(firsts).collect(), len: extents.iter().sum() };
-        if self.arenas.contains(&wanted) {
+        if self.arenas.iter().any(|arena| arena.holds(&wanted)) {
             return Some(());
         }
         for &slot in slots {
@@ -123,17 +164,6 @@ impl Layout {
         }
         self.arenas.push(wanted);
         Some(())
-    }
-
-    /// Whether no buffer is both read and written.
-    fn allows(&self, dispatch: &Dispatch) -> bool {
-        let arena = |b: &Binding| match b.region.place {
-            Place::Slot(slot) => self.of_slot.get(&slot).copied(),
-            _ => None,
-        };
-        let shared =
-            |b: &Binding| arena(b).is_some_and(|of| dispatch.bindings.iter().any(|o| o != b && arena(o) == Some(of)));
-        !dispatch.bindings.iter().filter(|b| b.written).any(shared)
     }
 }
 

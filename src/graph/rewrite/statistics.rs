@@ -1,8 +1,8 @@
-//! Batch norms that use the statistics of the batch: `bn(x, γ, β, mean(x), var(x))`, with gradients through both.
+//! Batch norms that use the statistics of the batch, with gradients through them.
 
 use crate::error::Result;
 use crate::graph::{Graph, Vertex, VertexId};
-use crate::ops::{Add, BatchNorm, Multiply, Op, Scale, SumLike};
+use crate::ops::{BatchMean, BatchNorm, BatchVariance, NormalizeBatch, Op};
 
 /// A batch norm of [`batch_statistics`]: running statistics and those of the batch.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +45,9 @@ fn of_batch(
         let name = g.free_name(&format!("{}/{part}", vertex.name));
         g.add(name, op, inputs)
     };
-    let share = g.get(gamma).ty.shape.len() as f32 / g.get(x).ty.shape.len() as f32;
-    let sum = part(g, "sum", SumLike.into(), &[x, gamma])?;
-    let batch_mean = part(g, "batch_mean", Scale { factor: share }.into(), &[sum])?;
-    let negative = part(g, "negative_mean", Scale { factor: -1.0 }.into(), &[batch_mean])?;
-    let centred = part(g, "centred", Add.into(), &[x, negative])?;
-    let squares = part(g, "squares", Multiply.into(), &[centred, centred])?;
-    let sum = part(g, "sum_of_squares", SumLike.into(), &[squares, gamma])?;
-    let batch_variance = part(g, "batch_variance", Scale { factor: share }.into(), &[sum])?;
-    let id = g.add_like(vertex, norm.clone().into(), &[x, gamma, beta, batch_mean, batch_variance])?;
+    let batch_mean = part(g, "batch_mean", BatchMean.into(), &[x])?;
+    let batch_variance = part(g, "batch_variance", BatchVariance.into(), &[x, batch_mean])?;
+    let op = NormalizeBatch { epsilon: norm.epsilon };
+    let id = g.add_like(vertex, op.into(), &[x, gamma, beta, batch_mean, batch_variance])?;
     Ok((id, BatchStatistics { mean, batch_mean, variance, batch_variance, momentum: norm.momentum }))
 }

@@ -25,6 +25,13 @@ pub(crate) fn rows(f: &str, along: usize) -> Kernel {
     Kernel::new([include_str!("rows.wgsl"), f].concat()).with("WG", invocations as f64)
 }
 
+/// Sums over the rows of a matrix by workgroups of `invocations`, `tile` columns each: `term` is WGSL of
+/// `fn term(i: u32, column: u32) -> T` with the bindings, see `columns.wgsl`; `kind` says what `T` is.
+pub(crate) fn columns(kind: &str, term: &str, invocations: usize, tile: usize) -> Kernel {
+    let kernel = Kernel::new([kind, include_str!("columns.wgsl"), term].concat());
+    kernel.with("WG", invocations as f64).with("COLUMNS", tile as f64)
+}
+
 /// Elements from which on a row gets as many invocations as every device allows.
 const LONG_ROW: usize = 4096;
 

@@ -1,4 +1,5 @@
 // Rounds in which every contestant has its turn, so that what else the machine does hits all of them alike.
+import { countCalls, type Calls } from './calls.js';
 
 /** One who runs the same work as the others. */
 export interface Contestant {
@@ -15,7 +16,7 @@ export interface Contestant {
   difference?: number;
 }
 
-export interface Timing { name: string; version: string; threads: number; rounds: number; first?: number; difference?: number; min: number; median: number; q1: number; q3: number }
+export interface Timing { name: string; version: string; threads: number; rounds: number; first?: number; difference?: number; calls?: Calls; min: number; median: number; q1: number; q3: number }
 
 export interface Budget { rounds: number; seconds: number; warmUp: number }
 
@@ -33,8 +34,11 @@ async function timed({ turn, units }: Contestant): Promise<number> {
   return (performance.now() - begin) / units;
 }
 
-/** Milliseconds a unit. Warms each up, then goes round until rounds or time are used up, three rounds at least. */
-export async function interleave(contestants: readonly Contestant[], { rounds, seconds, warmUp }: Budget): Promise<Timing[]> {
+/**
+ * Milliseconds a unit. Warms each up, then goes round until rounds or time are used up, three rounds at least. `counts`: what each asks of
+ * WebGPU in one turn more.
+ */
+export async function interleave(contestants: readonly Contestant[], { rounds, seconds, warmUp }: Budget, counts = false): Promise<Timing[]> {
   for (const contestant of contestants) {
     const begin = performance.now();
     for (let i = 0; i < warmUp && (i < 2 || performance.now() - begin < 1000 * seconds / 4); i++) await timed(contestant);
@@ -51,8 +55,10 @@ export async function interleave(contestants: readonly Contestant[], { rounds, s
     // Lets the browser collect garbage and deliver messages outside of the timed turns.
     await new Promise((resolve) => setTimeout(resolve));
   }
+  const calls: (Calls | undefined)[] = [];
+  for (const { turn, units } of contestants) calls.push(counts ? await countCalls(turn, units) : undefined);
   return contestants.map(({ name, version, threads, first, difference }, i) => ({
-    name, version, threads, rounds: done, ...spread(times[i] ?? []),
+    name, version, threads, rounds: done, ...spread(times[i] ?? []), ...calls[i] ? { calls: calls[i] } : {},
     ...first === undefined ? {} : { first }, ...difference === undefined ? {} : { difference },
   }));
 }

@@ -1,4 +1,4 @@
-import type { GpuCounters, StepTime } from '../../src/wasm-module.js';
+import type { StepTime } from '../../src/wasm-module.js';
 import type { Timing } from './measure.js';
 
 /** What a row found. */
@@ -14,20 +14,6 @@ export interface Row {
   /** Best multiply-adds a second of this core, in GFLOP/s, by way of measuring. */
   peak?: readonly { name: string; gflops: number }[];
   notes?: readonly string[];
-  /** What the GPU was made to do for one unit of ours. */
-  counts?: Counts;
-}
-
-/** Differences of counters, a unit. */
-export type Counts = Readonly<Omit<GpuCounters, 'buffersAlive' | 'bytesAlive'>>;
-
-/** What was done between two counts, for each of `units`. */
-export function countsOf(before: GpuCounters, after: GpuCounters, units: number): Counts {
-  const each = (name: keyof Counts): number => (after[name] - before[name]) / units;
-  return {
-    submits: each('submits'), dispatches: each('dispatches'), pipelines: each('pipelines'), bindGroups: each('bindGroups'), buffersMade: each('buffersMade'),
-    bytesWritten: each('bytesWritten'), bytesRead: each('bytesRead'),
-  };
 }
 
 const post = (path: string, body: unknown): Promise<Response> => (

@@ -5,7 +5,7 @@ import { JaxTrainer, jaxArray, useJax } from './jax.js';
 import { measurePeak } from './peak.js';
 import { loadNet, product } from './program.js';
 import { RegraftTrainer, loadRegraft, openPackage } from './regraft.js';
-import { countsOf, say, type Counts, type Row } from './report.js';
+import { say, type Row } from './report.js';
 import { TfjsTrainer, tf, useTfjs, type Backend } from './tfjs.js';
 import { versions } from './versions.js';
 
@@ -27,8 +27,6 @@ const LEARNING_RATE = 1e-4;
 const LOSS_TOLERANCE = 1e-3;
 /** Batches of an epoch of ours on the GPU, by network: what the end of one costs is a part of the step. */
 const GPU_BATCHES = { head: 64, blocks: BATCHES } as const;
-/** Steps that are counted. */
-const COUNTED = 4;
 
 interface Trainee { name: string; version: string; threads: number; step(batch: number): number | Promise<number>; epoch?: { steps: number; run(): Promise<void> };
   /** Where those of the steps come later. */
@@ -51,7 +49,6 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
   const notes = [`difference: of the losses of the first updates, ${COMPARED} or two`];
   let reference: readonly number[] | undefined;
   let trainer: RegraftTrainer | undefined;
-  let countSteps: (() => Promise<Counts | undefined>) | undefined;
 
   const join = async (name: string, open: () => Promise<Trainee>): Promise<void> => {
     say(`${net}: ${name}`);
@@ -136,12 +133,6 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
         await other.epoch();
         return other.losses();
       };
-      countSteps = async () => {
-        const before = device.counters();
-        for (let at = 0; at < COUNTED; at++) await made.step();
-        const after = device.counters();
-        return before && after && countsOf(before, after, COUNTED);
-      };
       return { name: 'webgpu', version: versions.regraft, threads: 0, step: () => made.step(), losses, epoch: { steps: GPU_BATCHES[net], run: () => made.epoch() } };
     });
   }
@@ -175,11 +166,10 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
   }
 
   if (ours === 'cpu') await measurePeak();
-  const timings = await interleave(contestants, budget);
-  const counts = await countSteps?.();
+  const timings = await interleave(contestants, budget, ours === 'webgpu');
   const profile = await trainer?.profile(15);
   return {
-    title: TITLES[net], unit: 'step', timings, absent, ...profile && { profile }, ...counts && { counts }, peak: ours === 'cpu' ? await measurePeak() : [],
+    title: TITLES[net], unit: 'step', timings, absent, ...profile && { profile }, peak: ours === 'cpu' ? await measurePeak() : [],
     notes,
   };
 }
