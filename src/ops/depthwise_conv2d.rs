@@ -246,7 +246,7 @@ impl Operator for DepthwiseConv2dWeightGrad {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let s = known(self.sizes(x[0].shape));
-        let grad = wgsl::DepthwiseWeightGrad { n: s.n, c: s.c, window: gpu_window(&s) };
+        let grad = wgsl::DepthwiseWeightGrad { n: s.n, c: s.c, window: gpu_window(&s), lanes: cx.limits().lanes };
         let inputs = [x[0].region, x[1].region];
         let params: Vec<u32> = [grad.count() as u32].into_iter().chain(grad.params()).collect();
         let groups = (grad.count() as u64).div_ceil(u64::from(wgsl::WORKGROUP));

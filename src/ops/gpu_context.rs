@@ -32,6 +32,9 @@ pub struct GpuLimits {
     pub shared_bytes: u32,
     /// Invocations of a workgroup.
     pub invocations: u32,
+    /// Invocations that keep the device busy: work is split further where there are fewer. WebGPU does not tell it; the default is a
+    /// mid-range GPU's.
+    pub lanes: u64,
 }
 
 impl Default for GpuLimits {
@@ -44,6 +47,7 @@ impl Default for GpuLimits {
             groups_per_dimension: 65_535,
             shared_bytes: 16 << 10,
             invocations: 256,
+            lanes: 16_384,
         }
     }
 }

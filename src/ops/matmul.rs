@@ -51,10 +51,11 @@ impl Operator for MatMul {
         let MatMulDims { m, k, n, .. } = self.dims(x[0].shape, x[1].shape);
         let (a, b) = (x[0].region, x[1].region);
         if self.trans_a && !self.trans_b {
-            let grad = WeightGrad { rows: k, k: m, n, groups: 1, window: None };
+            let grad = WeightGrad { rows: k, k: m, n, groups: 1, window: None, lanes: cx.limits().lanes };
             return encode_weight_grad(cx, &grad, [a, b], y.region);
         }
-        let gemm = |rows, n| Gemm { transposed: self.trans_b && !self.trans_a, ..Gemm::dense(rows, k, n) };
+        let lanes = cx.limits().lanes;
+        let gemm = |rows, n| Gemm { transposed: self.trans_b && !self.trans_a, ..Gemm::dense(lanes, rows, k, n) };
         if !self.trans_a {
             return cx.gemm(&gemm(m, n), &[a, b], y.region);
         }

@@ -17,9 +17,10 @@ impl WasmDevice {
         Self { device: Device::Cpu }
     }
 
-    /// A new device of the page's GPU; rejects with `no-gpu` where there is none.
-    pub fn webgpu() -> Promise {
-        js_sys::futures::future_to_promise(async { Ok(Self { device: request().await.or_throw()? }.into()) })
+    /// A new device of the page's GPU; rejects with `no-gpu` where there is none. Plans are made for `lanes` invocations at work at
+    /// a time, where that is given, and else for as many as such a device is thought to have.
+    pub fn webgpu(lanes: Option<u32>) -> Promise {
+        js_sys::futures::future_to_promise(async move { Ok(Self { device: request(lanes).await.or_throw()? }.into()) })
     }
 
     /// Bytes on the GPU.
@@ -50,11 +51,12 @@ impl WasmDevice {
 }
 
 #[cfg(feature = "webgpu")]
-async fn request() -> crate::Result<Device> {
-    crate::backend::Gpu::request(crate::backend::gpu::GpuOptions::default()).await.map(Device::Gpu)
+async fn request(lanes: Option<u32>) -> crate::Result<Device> {
+    use crate::backend::gpu::{Gpu, GpuOptions};
+    Gpu::request(GpuOptions { lanes: lanes.map(u64::from), ..GpuOptions::default() }).await.map(Device::Gpu)
 }
 
 #[cfg(not(feature = "webgpu"))]
-async fn request() -> crate::Result<Device> {
+async fn request(_: Option<u32>) -> crate::Result<Device> {
     Err(crate::Error::NoGpu { reason: "this build has no WebGPU backend".into() })
 }

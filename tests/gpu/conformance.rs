@@ -3,7 +3,7 @@
 use regraft::backend::gpu::GpuOptions;
 use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
-use regraft::ops::{Case, all_cases};
+use regraft::ops::{Case, GpuLimits, all_cases};
 use regraft::plan::Plan;
 use regraft::tensor::Tensor;
 use regraft::{Error, Result};
@@ -51,13 +51,22 @@ async fn run(case: &Case, x: &[Vec<f32>], weights: Weights, device: &Device) -> 
 
 gpu_test!(gpu_agrees_with_the_references, agrees);
 async fn agrees() -> Result<()> {
-    let device = Device::Gpu(gpu(GpuOptions::default()).await);
+    for lanes in [GpuLimits::default().lanes, FEW_LANES] {
+        agrees_on(&Device::Gpu(gpu(GpuOptions { lanes: Some(lanes), ..GpuOptions::default() }).await)).await?;
+    }
+    Ok(())
+}
+
+/// So few that nothing is split for want of invocations, as on a software adapter.
+const FEW_LANES: u64 = 8;
+
+async fn agrees_on(device: &Device) -> Result<()> {
     let (mut failures, mut tried, mut largest) = (Vec::new(), 0, 0.0_f64);
     for (index, case) in all_cases().iter().enumerate() {
         let x = case.draw(SEED + index as u64);
         let expected: Vec<f64> = case.op.reference(&case.to_f64(&x)).iter().copied().collect();
         for weights in [Weights::Written, Weights::Fixed] {
-            let y = match run(case, &x, weights, &device).await {
+            let y = match run(case, &x, weights, device).await {
                 Err(Error::NoKernel { .. }) => continue,
                 other => other?,
             };

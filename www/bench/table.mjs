@@ -66,40 +66,43 @@ function expected({ gpu: { macs, bytes, invocations, loads } }) {
   return { roofline: Math.max(compute, memory), time, limit };
 }
 
-/** Our steps on the GPU: sums by op, and those that the count puts below half of the roofline. */
-function gpuText({ profile }) {
-  const kinds = new Map();
-  for (const step of profile) {
-    const { macs, bytes, dispatches } = step.gpu;
+/** Our steps on the GPU: sums by op as they ran here, then by count those planned for a GPU of usual size. */
+function gpuText({ profile, planned = profile }) {
+  const sums = (steps, values) => {
+    const kinds = new Map();
+    for (const step of steps) {
+      const of = values(step);
+      const sum = kinds.get(step.op);
+      kinds.set(step.op, sum ? of.map((value, at) => value + sum[at]) : of);
+    }
+    return [...kinds];
+  };
+  const here = sums(profile, ({ gpu, time }) => [1, gpu.dispatches, time, gpu.macs / 1e6]);
+  const counted = sums(planned, (step) => {
+    const { gpu: { macs, bytes, dispatches } } = step;
     const { roofline, time } = expected(step);
-    const sum = kinds.get(step.op) ?? { steps: 0, dispatches: 0, time: 0, macs: 0, bytes: 0, roofline: 0, expected: 0 };
-    kinds.set(step.op, {
-      steps: sum.steps + 1, dispatches: sum.dispatches + dispatches, time: sum.time + step.time, macs: sum.macs + macs, bytes: sum.bytes + bytes,
-      roofline: sum.roofline + roofline, expected: sum.expected + time,
-    });
-  }
-  const all = [...kinds.values()].reduce((a, b) => ({ time: a.time + b.time, roofline: a.roofline + b.roofline, expected: a.expected + b.expected }));
-  const micro = (seconds) => (1e6 * seconds).toFixed(1);
-  const intensity = ({ macs, bytes }) => (2 * macs / bytes).toFixed(1);
-  const byTime = [...kinds].sort((a, b) => b[1].time - a[1].time);
-  const below = profile.filter((step) => { const { roofline, time } = expected(step); return roofline < time / 2; });
+    return [1, dispatches, macs / 1e6, bytes / 1e6, 1e6 * roofline, 1e6 * time];
+  });
+  const total = (kinds, at) => kinds.reduce((sum, [, values]) => sum + values[at], 0);
+  const below = planned.filter((step) => { const { roofline, time } = expected(step); return roofline < time / 2; });
   return [
-    `steps, each run alone, sum to ${number(all.time)} ms here; by count, on a GPU of ${GPU.flops / 1e12} TFLOP/s and ${GPU.bandwidth / 1e9} GB/s, the roofline is ${micro(all.roofline)} µs`,
-    `and what these kernels can reach ${micro(all.expected)} µs, without what it takes to begin a dispatch`,
-    table([['op', 'steps', 'dispatches', 'ms here', 'Mmac', 'MB', 'flop/byte', 'roofline µs', 'by count µs'], ...byTime.map(([op, sum]) => (
-      [op, sum.steps, sum.dispatches, sum.time.toFixed(3), (sum.macs / 1e6).toFixed(1), (sum.bytes / 1e6).toFixed(2), intensity(sum), micro(sum.roofline), micro(sum.expected)]))]),
-    ...below.length === 0 ? [] : [
-      `below half of that roofline by count: ${below.length} of ${profile.length} steps, ${micro(below.reduce((sum, step) => sum + expected(step).time, 0))} µs of all`,
-      table([['vertex', 'op', 'output', 'invocations', 'Mmac', 'MB', 'flop/byte', 'loads/mac', 'ms here', 'of roofline', 'because'], ...below.map((step) => {
-        const { roofline, time, limit } = expected(step);
-        const { macs, bytes, invocations, loads } = step.gpu;
-        return [step.vertex, step.op, step.output.join('×'), invocations, (macs / 1e6).toFixed(2), (bytes / 1e6).toFixed(3), intensity(step.gpu),
-          macs ? (loads / macs).toFixed(2) : '', step.time.toFixed(3), `${(100 * roofline / time).toFixed(0)} %`, limit];
-      })]),
-    ],
-    `slowest here:`,
-    table([['vertex', 'op', 'input', 'output', 'ms here', 'GFLOP/s here'], ...profile.toSorted((a, b) => b.time - a.time).slice(0, LISTED).map((step) => (
+    `steps here, each run alone, sum to ${number(total(here, 2))} ms`,
+    table([['op', 'steps', 'dispatches', 'ms', 'GFLOP/s'], ...here.sort((a, b) => b[1][2] - a[1][2]).map(([op, [steps, dispatches, time, macs]]) => (
+      [op, steps, dispatches, time.toFixed(3), macs ? (2 * macs / time).toFixed(1) : '']))]),
+    'slowest:',
+    table([['vertex', 'op', 'input', 'output', 'ms', 'GFLOP/s'], ...profile.toSorted((a, b) => b.time - a.time).slice(0, LISTED).map((step) => (
       [step.vertex, step.op, step.input.join('×'), step.output.join('×'), step.time.toFixed(3), step.gpu.macs ? (2 * step.gpu.macs / step.time / 1e6).toFixed(1) : '']))]),
+    `by count, as planned for a GPU of usual size, ${GPU.flops / 1e12} TFLOP/s and ${GPU.bandwidth / 1e9} GB/s: the roofline of all steps is ${total(counted, 4).toFixed(0)} µs, what these`,
+    `kernels can reach ${total(counted, 5).toFixed(0)} µs, without what it takes to begin each of ${total(counted, 1)} dispatches`,
+    table([['op', 'steps', 'dispatches', 'Mmac', 'MB', 'flop/byte', 'roofline µs', 'can reach µs'], ...counted.sort((a, b) => b[1][5] - a[1][5]).map(([op, [steps, dispatches, macs, bytes, roofline, time]]) => (
+      [op, steps, dispatches, macs.toFixed(1), bytes.toFixed(2), (2 * macs / bytes).toFixed(1), roofline.toFixed(1), time.toFixed(1)]))]),
+    `below half of that roofline: ${below.length} of ${planned.length} steps, ${(1e6 * below.reduce((sum, step) => sum + expected(step).time, 0)).toFixed(0)} µs`,
+    ...below.length === 0 ? [] : [table([['vertex', 'op', 'output', 'invocations', 'Mmac', 'MB', 'flop/byte', 'loads/mac', 'of roofline', 'because'], ...below.map((step) => {
+      const { roofline, time, limit } = expected(step);
+      const { macs, bytes, invocations, loads } = step.gpu;
+      return [step.vertex, step.op, step.output.join('×'), invocations, (macs / 1e6).toFixed(2), (bytes / 1e6).toFixed(3), (2 * macs / bytes).toFixed(1),
+        macs ? (loads / macs).toFixed(2) : '', `${(100 * roofline / time).toFixed(0)} %`, limit];
+    })])],
   ].join('\n');
 }
 

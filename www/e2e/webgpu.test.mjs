@@ -160,6 +160,83 @@ for (const forGood of [false, true]) {
   });
 }
 
+/** Starts an engine, does something to its worker, and works. Gives what the work brings, or its error. */
+async function workAfter(options, injected, argument) {
+  const page = await open();
+  await page.evaluate(async (given) => { window.started = await window.start(given); }, options);
+  const [worker] = page.workers();
+  await worker.evaluate(injected, argument);
+  const outcome = await page.evaluate(() => window.work(window.started).catch(({ code, vertex, message }) => ({ code, vertex, message, changes: window.started.changes })));
+  const writes = await worker.evaluate(() => self.writes);
+  await page.close();
+  return { ...outcome, writes };
+}
+
+/** From now on the device has no memory for what is made, `times` times. */
+function exhaust(times) {
+  let left = times;
+  const { popErrorScope, pushErrorScope } = GPUDevice.prototype;
+  const { writeBuffer } = GPUQueue.prototype;
+  const open = [];
+  GPUDevice.prototype.pushErrorScope = function (filter) {
+    open.push(filter);
+    return pushErrorScope.call(this, filter);
+  };
+  GPUDevice.prototype.popErrorScope = async function () {
+    const fails = open.pop() === 'out-of-memory' && left-- > 0;
+    const error = await popErrorScope.call(this);
+    return fails ? new GPUOutOfMemoryError('injected') : error;
+  };
+  self.writes = [];
+  GPUQueue.prototype.writeBuffer = function (...args) {
+    self.writes.push(args[4] ?? args[2].byteLength);
+    return writeBuffer.apply(this, args);
+  };
+}
+
+/** Images of a run on the GPU, and their bytes. */
+const [BATCH, IMAGE_BYTES] = [8, SIZE * SIZE * 3 * 4];
+
+test('without memory for a batch, half of one runs on the GPU', async () => {
+  const half = await workAfter({ backend: 'webgpu' }, exhaust, 1);
+  assert.deepEqual(half.changes, []);
+  assert.equal(half.device?.backend, 'webgpu', half.message);
+  const batches = half.writes.filter((bytes) => bytes >= BATCH / 2 * IMAGE_BYTES).map((bytes) => bytes / IMAGE_BYTES);
+  // The one that fails may be written before that is known.
+  assert.ok(batches.filter((images) => images !== BATCH / 2).length <= 1 && batches.at(-1) === BATCH / 2, `${batches}`);
+  agree(half, cpu);
+});
+
+test('without memory for anything, work moves to the CPU', async () => {
+  const moved = await workAfter({ backend: 'webgpu' }, exhaust, Infinity);
+  assert.equal(moved.device?.backend, 'cpu', moved.message);
+  assert.match(moved.device.reason, /no memory left/);
+  assert.deepEqual(moved.changes.map(({ backend }) => backend), ['cpu']);
+  agree(moved, cpu);
+});
+
+/** From now on no kernel with a window compiles. */
+function breakShaders() {
+  const { createShaderModule } = GPUDevice.prototype;
+  GPUDevice.prototype.createShaderModule = function (descriptor) {
+    const { code } = descriptor;
+    return createShaderModule.call(this, { ...descriptor, code: code.includes('tap_h') ? `${code}\nfn broken(` : code });
+  };
+}
+
+test('a kernel that does not compile is an error with its vertex where the GPU was asked for', async () => {
+  const { code, vertex, message } = await workAfter({ backend: 'webgpu' }, breakShaders);
+  assert.equal(code, 'internal', message);
+  assert.match(vertex, /block1/, message);
+});
+
+test('a kernel that does not compile leaves the free choice to the CPU', async () => {
+  const moved = await workAfter({}, breakShaders);
+  assert.equal(moved.device?.backend, 'cpu', moved.message);
+  assert.match(moved.device.reason, /not possible on the GPU/);
+  agree(moved, cpu);
+});
+
 test('without an adapter, asking for WebGPU is no-gpu and the free choice is the CPU', async () => {
   const other = await launch(['--disable-features=WebGPU,WebGPUService', '--disable-gpu', '--disable-blink-features=WebGPU']);
   try {

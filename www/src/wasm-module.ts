@@ -182,7 +182,7 @@ export interface WasmModule {
   memoryUse(): { wasmBytes: number; liveTensors: number };
   WasmModel: { load(files: Map<string, Uint8Array>, options: ModelOptions): WasmModel };
   WasmTrunk: { load(bytes: Uint8Array): WasmTrunk };
-  WasmDevice: { cpu(): WasmDevice; webgpu(): Promise<WasmDevice> };
+  WasmDevice: { cpu(): WasmDevice; webgpu(lanes?: number): Promise<WasmDevice> };
   WasmBatchTrunk: { create(device: WasmDevice, model: WasmModel, at: Cut, batch: number): WasmBatchTrunk };
   WasmPreprocessing: { create(preprocessing: Preprocessing): WasmPreprocessing };
   WasmViews: { create(augmentation: Augmentation, options: ViewOptions): WasmViews };

@@ -15,7 +15,12 @@ pub struct GpuOptions {
     pub default_limits: bool,
     /// Bind at most this many bytes at a time, where the device allows more.
     pub binding_bytes: Option<u64>,
+    /// In place of what is assumed of the device, see [`GpuLimits::lanes`].
+    pub lanes: Option<u64>,
 }
+
+/// [`GpuLimits::lanes`] of a device that runs shaders on the CPU: some workgroups a core.
+const SOFTWARE_LANES: u64 = 1024;
 
 /// Who made the GPU; browsers tell little of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +77,10 @@ impl Gpu {
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| no_gpu(e.to_string()))?;
         let mut limits = limits(&device.limits());
         limits.binding_bytes = options.binding_bytes.unwrap_or(u64::MAX).min(limits.binding_bytes);
-        Ok(Self::new(&adapter.get_info(), device, queue, limits))
+        let info = adapter.get_info();
+        let assumed = if is_software(&info) { SOFTWARE_LANES } else { limits.lanes };
+        limits.lanes = options.lanes.unwrap_or(assumed);
+        Ok(Self::new(&info, device, queue, limits))
     }
 
     fn new(adapter: &wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue, limits: GpuLimits) -> Self {
@@ -88,7 +96,7 @@ impl Gpu {
         let info = GpuInfo {
             name: adapter.name.clone(),
             driver: [adapter.driver.as_str(), adapter.driver_info.as_str()].join(" ").trim().to_owned(),
-            is_software: adapter.device_type == wgpu::DeviceType::Cpu,
+            is_software: is_software(adapter),
         };
         let counters = Arc::new(Counters::default());
         let shared = Shared {
@@ -144,6 +152,10 @@ impl Gpu {
     }
 }
 
+fn is_software(adapter: &wgpu::AdapterInfo) -> bool {
+    adapter.device_type == wgpu::DeviceType::Cpu
+}
+
 /// Every limit that kernels know of, as high as the adapter has it; WebGPU's defaults for the others.
 fn required_limits(adapter: &wgpu::Limits, options: GpuOptions) -> wgpu::Limits {
     let defaults = wgpu::Limits::default();
@@ -170,5 +182,6 @@ fn limits(device: &wgpu::Limits) -> GpuLimits {
         groups_per_dimension: device.max_compute_workgroups_per_dimension,
         shared_bytes: device.max_compute_workgroup_storage_size,
         invocations: device.max_compute_invocations_per_workgroup,
+        lanes: GpuLimits::default().lanes,
     }
 }

@@ -92,8 +92,7 @@ impl GpuBackend {
         let Ok(read) = self.plan.named(name) else { return Ok(()) };
         match read.at {
             Location::Slot(slot) if read.shape.len() == values.len() => {
-                self.memory.write(&self.gpu, slot, values);
-                Ok(())
+                self.guarded(|| self.memory.write(&self.gpu, slot, values))
             }
             _ => Err(Error::Internal {
                 vertex: Some(name.to_owned()),
@@ -117,7 +116,19 @@ impl GpuBackend {
 
     fn submit(&mut self, steps: bool, read: Option<(&Request, &wgpu::Buffer)>) -> Result<()> {
         self.gpu.check()?;
-        self.checks.poll(&self.gpu)?;
+        self.guarded(|| self.encode(steps, read))
+    }
+
+    /// Does something with what was made. As long as it may turn out to be refused, so may this: the errors are told in their order.
+    fn guarded(&self, work: impl FnOnce()) -> Result<()> {
+        match self.checks.poll(&self.gpu)? {
+            true => work(),
+            false => self.checks.watch(&self.gpu, None, None, work),
+        }
+        Ok(())
+    }
+
+    fn encode(&self, steps: bool, read: Option<(&Request, &wgpu::Buffer)>) {
         let shared = self.gpu.shared();
         let mut encoder = shared.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if steps && !self.commands.is_empty() {
@@ -136,7 +147,6 @@ impl GpuBackend {
         let mut counters = shared.counters.lock();
         counters.submits += 1;
         counters.dispatches += if steps { self.commands.len() as u64 } else { 0 };
-        Ok(())
     }
 
     /// The plan that runs here.

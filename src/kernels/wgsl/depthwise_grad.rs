@@ -10,10 +10,10 @@ pub(crate) struct DepthwiseWeightGrad {
     pub(crate) n: usize,
     pub(crate) c: usize,
     pub(crate) window: WindowSizes,
+    /// Invocations that keep the device busy.
+    pub(crate) lanes: u64,
 }
 
-/// Invocations that are worth a second dispatch to have.
-const FILLS: usize = 8192;
 /// Most runs of lines.
 const RUNS: usize = 64;
 
@@ -32,7 +32,9 @@ impl DepthwiseWeightGrad {
     }
 
     fn run(&self) -> usize {
-        self.lines().div_ceil((FILLS / self.filters()).min(self.lines()).clamp(1, RUNS))
+        // Half of what the device can do is not worth a second dispatch.
+        let wanted = self.lanes as usize / 2 / self.filters();
+        self.lines().div_ceil(wanted.min(self.lines()).clamp(1, RUNS))
     }
 
     /// Runs, each with a result of its own.

@@ -1,7 +1,8 @@
 //! Products of matrices in register tiles: dense layers, and convolutions as implicit GEMM.
 //!
 //! Each invocation keeps a tile of `rows × 4·columns` sums in registers. The text is written out for the tile, since loops over
-//! private arrays are up to three times slower and arrays sized by overrides are rejected.
+//! private arrays are up to three times slower and arrays sized by overrides are rejected. Where there are few tiles, invocations of
+//! a workgroup share the columns of the left matrix, and add up what they have in the end.
 
 use std::fmt::Write;
 
@@ -16,14 +17,16 @@ pub(crate) struct Tile {
     pub(crate) columns: u32,
 }
 
-/// Invocations that fill a mid-range GPU; below this, smaller tiles are better than idle cores.
-pub(super) const FILLS: u64 = 16_384;
+/// Most invocations that share a tile.
+const SLICES: u64 = 16;
+/// Steps along `k` that are worth an invocation of their own.
+const STEPS: u64 = 4;
 
 impl Tile {
-    /// 4×8, or 4×4 where that leaves too few invocations.
-    pub(crate) fn choose(rows: u64, columns: u64) -> Self {
+    /// 4×8, or 4×4 where that leaves fewer invocations than a device has lanes.
+    pub(crate) fn choose(rows: u64, columns: u64, lanes: u64) -> Self {
         let invocations = rows.div_ceil(4) * columns.div_ceil(8);
-        Self { rows: 4, columns: if columns > 4 && invocations >= FILLS { 2 } else { 1 } }
+        Self { rows: 4, columns: if columns > 4 && invocations >= lanes { 2 } else { 1 } }
     }
 }
 
@@ -86,15 +89,32 @@ pub(crate) struct Gemm {
     pub(crate) accumulate: bool,
     pub(crate) clamp: Option<(f32, f32)>,
     pub(crate) tile: Tile,
+    /// Invocations that keep the device busy.
+    pub(crate) lanes: u64,
 }
 
 impl Gemm {
-    /// A plain product; fields that differ are set by the caller.
-    pub(crate) fn dense(rows: usize, k: usize, n: usize) -> Self {
-        let tile = Tile::choose(rows as u64, n as u64);
+    /// A plain product for a device of `lanes`; fields that differ are set by the caller.
+    pub(crate) fn dense(lanes: u64, rows: usize, k: usize, n: usize) -> Self {
+        let tile = Tile::choose(rows as u64, n as u64, lanes);
         let (groups, x_stride, x_first, window, transposed) = (1, k, 0, None, false);
         let (bias, residual, accumulate, clamp) = (false, false, false, None);
-        Self { rows, k, n, groups, x_stride, x_first, window, transposed, bias, residual, accumulate, clamp, tile }
+        Self {
+            rows,
+            k,
+            n,
+            groups,
+            x_stride,
+            x_first,
+            window,
+            transposed,
+            bias,
+            residual,
+            accumulate,
+            clamp,
+            tile,
+            lanes,
+        }
     }
 
     /// Whether `x` can be read four columns at a time.
@@ -107,9 +127,21 @@ impl Gemm {
         self.n.is_multiple_of(4)
     }
 
+    /// Invocations that share a tile: as many as fill the GPU and still have some columns each.
+    fn slices(&self) -> u32 {
+        let steps = if self.wide_x() { self.k / 4 } else { self.k };
+        let most = (self.lanes / self.tiles().max(1)).min(steps as u64 / STEPS).clamp(1, SLICES);
+        1 << most.ilog2()
+    }
+
+    /// Tiles of a workgroup.
+    fn tiles_at_once(&self) -> u32 {
+        WORKGROUP / self.slices()
+    }
+
     /// Workgroups of [`WORKGROUP`] invocations.
     pub(crate) fn workgroups(&self) -> u64 {
-        self.tiles().div_ceil(u64::from(WORKGROUP))
+        self.tiles().div_ceil(u64::from(self.tiles_at_once()))
     }
 
     fn column_tiles(&self) -> u64 {
@@ -167,8 +199,18 @@ impl Gemm {
         let Tile { rows, columns } = self.tile;
         writeln!(t, "@compute @workgroup_size(WG)")?;
         writeln!(t, "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{")?;
-        writeln!(t, "let i = (p.first + wid.y * p.width + wid.x) * WG + lid;")?;
-        writeln!(t, "if (i >= p.tiles) {{ return; }}")?;
+        let (slices, at_once) = (self.slices(), self.tiles_at_once());
+        writeln!(t, "let index = (p.first + wid.y * p.width + wid.x) * {at_once}u + lid % {at_once}u;")?;
+        if slices == 1 {
+            writeln!(t, "if (index >= p.tiles) {{ return; }}")?;
+            writeln!(t, "let k_first = 0u;\nlet k_end = p.k;")?;
+        } else {
+            writeln!(t, "let slice = lid / {at_once}u;")?;
+            writeln!(t, "let k_run = (p.k + {}u) / {slices}u;", slices - 1)?;
+            writeln!(t, "let k_first = slice * k_run;\nlet k_end = min(k_first + k_run, p.k);")?;
+        }
+        // Tiles beyond the last are computed from the last and not written, so that all invocations meet at the barrier.
+        writeln!(t, "let i = min(index, p.tiles - 1u);")?;
         writeln!(t, "let column_tile = i % p.column_tiles;")?;
         writeln!(t, "let group = (i / p.column_tiles) % p.groups;")?;
         writeln!(t, "let row = i / (p.column_tiles * p.groups) * {rows}u;")?;
@@ -222,6 +264,10 @@ impl Gemm {
         let index = 3 + u32::from(self.bias) + u32::from(self.residual);
         writeln!(t, "@group(0) @binding({index}) var<uniform> p: Params;")?;
         writeln!(t, "override WG: u32;")?;
+        if self.slices() > 1 {
+            let parts = WORKGROUP * self.tile.rows * self.tile.columns;
+            writeln!(t, "var<workgroup> parts: array<vec4<f32>, {parts}>;")?;
+        }
         if self.clamp.is_some() {
             writeln!(t, "override LOW: f32;\noverride HIGH: f32;")?;
         }
@@ -296,7 +342,7 @@ impl Gemm {
                 writeln!(t, "let v{c}_{j} = (({row}) * p.groups + group) * p.k;")?;
             }
         }
-        writeln!(t, "for (var k = 0u; k < p.k; k++) {{")?;
+        writeln!(t, "for (var k = k_first; k < k_end; k++) {{")?;
         for c in (0..columns).filter(|_| self.transposed) {
             for j in 0..4 {
                 writeln!(t, "let q{c}_{j} = w[v{c}_{j} + k];")?;
@@ -330,11 +376,28 @@ impl Gemm {
         for c in (0..columns).filter(|_| self.bias) {
             writeln!(t, "let bias{c} = load_b(0u, group, l{c});")?;
         }
+        let (slices, at_once) = (self.slices(), self.tiles_at_once());
+        let part = |r: u32, c: u32| (r * columns + c) * WORKGROUP;
+        if slices > 1 {
+            for (r, c) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+                writeln!(t, "parts[{}u + lid] = s{r}_{c};", part(r, c))?;
+            }
+            writeln!(t, "workgroupBarrier();")?;
+        }
         for r in 0..rows {
-            writeln!(t, "if (row + {r}u < p.rows) {{")?;
+            match slices {
+                1 => writeln!(t, "if (row + {r}u < p.rows) {{")?,
+                _ => writeln!(t, "if (slice == {}u && index < p.tiles && row + {r}u < p.rows) {{", r % slices)?,
+            }
             for c in 0..columns {
                 writeln!(t, "if (c{c} <= last_column) {{")?;
-                writeln!(t, "var v = s{r}_{c};")?;
+                match slices {
+                    1 => writeln!(t, "var v = s{r}_{c};")?,
+                    _ => writeln!(t, "var v = parts[{}u + lid % {at_once}u];", part(r, c))?,
+                }
+                for slice in 1..slices {
+                    writeln!(t, "v += parts[{}u + lid % {at_once}u];", part(r, c) + slice * at_once)?;
+                }
                 if self.accumulate {
                     writeln!(t, "v += load_y(r{r}, group, c{c});")?;
                 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::gemm::{FILLS, WINDOW_FIELDS, write_loader, write_store};
+use super::gemm::{WINDOW_FIELDS, write_loader, write_store};
 use super::{Kernel, WORKGROUP, WindowSizes, Work};
 
 /// `y[tap][k, n] = Σ x[row at tap, k]·dy[row, n]` for each group: `x` of `… × groups·k`, `dy` of `rows × groups·n`, `y` of
@@ -17,6 +17,8 @@ pub(crate) struct WeightGrad {
     pub(crate) n: usize,
     pub(crate) groups: usize,
     pub(crate) window: Option<WindowSizes>,
+    /// Invocations that keep the device busy.
+    pub(crate) lanes: u64,
 }
 
 /// Rows that are worth an invocation of their own.
@@ -49,7 +51,7 @@ impl WeightGrad {
     /// Rows of a run.
     fn run(&self) -> u64 {
         let rows = self.rows as u64;
-        rows.div_ceil((FILLS / self.tiles()).min(rows / RUN).clamp(1, RUNS))
+        rows.div_ceil((self.lanes / self.tiles()).min(rows / RUN).clamp(1, RUNS))
     }
 
     /// Runs, each with a result of its own.

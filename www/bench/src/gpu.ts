@@ -3,7 +3,7 @@ import { assertAgreement, interleave, largestDifference, noise, spread, toNchw, 
 import { JaxForward, jaxArray, useJax } from './jax.js';
 import { loadOrt, openSession, runSession } from './ort.js';
 import { loadNet, product } from './program.js';
-import { RegraftGpuForward, loadRegraft } from './regraft.js';
+import { RegraftGpuForward, USUAL_LANES, loadRegraft, type StepTime } from './regraft.js';
 import { say, type Row } from './report.js';
 import { forward, tf, useTfjs, weightsOf } from './tfjs.js';
 import type { Opponent } from './train.js';
@@ -28,6 +28,7 @@ export async function gpuForwardRow(opponents: readonly Opponent[], budget: Budg
   const contestants: Contestant[] = [];
   let reference: Float32Array | undefined;
   let ours: RegraftGpuForward | undefined;
+  let plan: (() => Promise<StepTime[]>) | undefined;
   let host: (() => Promise<number>) | undefined;
   const join = async (name: string, open: () => Promise<Opened>): Promise<void> => {
     say(`webgpu: ${name}`);
@@ -48,9 +49,11 @@ export async function gpuForwardRow(opponents: readonly Opponent[], budget: Budg
 
   await join('regraft webgpu', async () => {
     const module = await loadRegraft('relaxed-simd');
-    const device = await module.WasmDevice.webgpu();
-    const made = new RegraftGpuForward(module, device, module.WasmModel.load(new Map([['model.onnx', new Uint8Array(model)]]), {}));
+    const open = async (lanes?: number): Promise<RegraftGpuForward> => (
+      new RegraftGpuForward(module, await module.WasmDevice.webgpu(lanes), module.WasmModel.load(new Map([['model.onnx', new Uint8Array(model)]]), {})));
+    const made = await open();
     ours = made;
+    plan = async () => (await open(USUAL_LANES)).profile(1);
     host = async () => {
       const times: number[] = [];
       for (let at = 0; at < HOST_ROUNDS; at++) {
@@ -89,8 +92,9 @@ export async function gpuForwardRow(opponents: readonly Opponent[], budget: Budg
   const timings = await interleave(contestants, budget, true);
   const busy = await host?.();
   const profile = await ours?.profile(PROFILE_ROUNDS);
+  const planned = await plan?.();
   return {
-    title: `mobilenet_v2, one image, WebGPU (${await adapter()})`, unit: 'image', timings, absent, ...profile && { profile },
+    title: `mobilenet_v2, one image, WebGPU (${await adapter()})`, unit: 'image', timings, absent, ...profile && { profile }, ...planned && { planned },
     notes: busy === undefined ? [] : [`of ours, writing the image, encoding and submitting keep the host for ${busy.toFixed(2)} ms, wasm-to-JavaScript calls included`],
   };
 }

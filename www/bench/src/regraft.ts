@@ -53,6 +53,9 @@ export class RegraftGpuForward {
   }
 }
 
+/** Invocations that a GPU of usual size has at work at a time: the engine's own assumption. */
+export const USUAL_LANES = 16_384;
+
 /** Milliseconds that timing step by step takes, three rounds at least. */
 const PROFILE_TIME = 5000;
 
@@ -67,7 +70,7 @@ function quartiles(rounds: number, run: () => StepTime[]): StepTime[] {
 async function quartilesOf(rounds: number, run: () => Promise<StepTime[]>): Promise<StepTime[]> {
   const all: StepTime[][] = [];
   const begin = performance.now();
-  while (all.length < rounds && (all.length < 3 || performance.now() - begin < PROFILE_TIME)) all.push(await run());
+  while (all.length < rounds && (all.length < Math.min(3, rounds) || performance.now() - begin < PROFILE_TIME)) all.push(await run());
   return quartile(all);
 }
 

@@ -11,6 +11,8 @@ export interface Row {
   absent?: readonly { name: string; reason: string }[];
   /** Our steps, one by one, in milliseconds. */
   profile?: readonly StepTime[];
+  /** The same planned for a GPU of usual size, where that of the profile is another. */
+  planned?: readonly StepTime[];
   /** Best multiply-adds a second of this core, in GFLOP/s, by way of measuring. */
   peak?: readonly { name: string; gflops: number }[];
   notes?: readonly string[];

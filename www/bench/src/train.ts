@@ -4,7 +4,8 @@ import { assertAgreement, interleave, largestDifference, noise, toNchw, type Bud
 import { JaxTrainer, jaxArray, useJax } from './jax.js';
 import { measurePeak } from './peak.js';
 import { loadNet, product } from './program.js';
-import { RegraftTrainer, loadRegraft, openPackage } from './regraft.js';
+import type { WasmDevice } from '../../src/wasm-module.js';
+import { RegraftTrainer, USUAL_LANES, loadRegraft, openPackage, type StepTime } from './regraft.js';
 import { say, type Row } from './report.js';
 import { TfjsTrainer, tf, useTfjs, type Backend } from './tfjs.js';
 import { versions } from './versions.js';
@@ -49,6 +50,7 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
   const notes = [`difference: of the losses of the first updates, ${COMPARED} or two`];
   let reference: readonly number[] | undefined;
   let trainer: RegraftTrainer | undefined;
+  let plan: (() => Promise<StepTime[]>) | undefined;
 
   const join = async (name: string, open: () => Promise<Trainee>): Promise<void> => {
     say(`${net}: ${name}`);
@@ -122,14 +124,15 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
       const module = await loadRegraft('relaxed-simd');
       const device = await module.WasmDevice.webgpu();
       const times = GPU_BATCHES[net] / BATCHES;
-      const open = (): RegraftTrainer => new RegraftTrainer(
+      const open = (on: WasmDevice): RegraftTrainer => new RegraftTrainer(
         module, module.WasmModel.load(new Map([['model', new Uint8Array(regraft)]]), {}), repeated(nchw, times), repeated(targets, times),
-        { count: count * times, batchSize: batch, learningRate: LEARNING_RATE, labels }, device,
+        { count: count * times, batchSize: batch, learningRate: LEARNING_RATE, labels }, on,
       );
-      const made = open();
+      const made = open(device);
+      plan = async () => open(await module.WasmDevice.webgpu(USUAL_LANES)).profile(1);
       trainer ??= made;
       const losses = async (): Promise<number[]> => {
-        const other = open();
+        const other = open(device);
         await other.epoch();
         return other.losses();
       };
@@ -168,8 +171,9 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
   if (ours === 'cpu') await measurePeak();
   const timings = await interleave(contestants, budget, ours === 'webgpu');
   const profile = await trainer?.profile(15);
+  const planned = await plan?.();
   return {
-    title: TITLES[net], unit: 'step', timings, absent, ...profile && { profile }, peak: ours === 'cpu' ? await measurePeak() : [],
+    title: TITLES[net], unit: 'step', timings, absent, ...profile && { profile }, ...planned && { planned }, peak: ours === 'cpu' ? await measurePeak() : [],
     notes,
   };
 }

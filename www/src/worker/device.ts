@@ -89,7 +89,7 @@ export class EngineDevice {
     return onGpu ? this.gpu : undefined;
   }
 
-  /** Runs work on the GPU; on the CPU where there is none, where an op has no kernel or where its memory is too small. */
+  /** Runs work on the GPU; on the CPU where there is none, where an op has no kernel, one is refused, or where its memory is too small. */
   async run<R>(gpu: WasmDevice | undefined, onGpu: (gpu: WasmDevice) => Promise<R>, onCpu: (cpu: WasmDevice) => Promise<R>): Promise<R> {
     let device = gpu;
     while (device) {
@@ -113,6 +113,11 @@ export class EngineDevice {
         return this.gpu;
       case 'no-gpu':
       case 'over-budget':
+        this.change('cpu', message);
+        return undefined;
+      case 'internal':
+        // The GPU refuses a kernel. Where it was asked for, that is to be known.
+        if (this.requested === 'webgpu') throw error;
         this.change('cpu', message);
         return undefined;
       default:
