@@ -3,6 +3,11 @@
 
 mod conformance;
 #[cfg(not(target_arch = "wasm32"))]
+mod photos;
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "../native/pictures.rs"]
+mod pictures;
+#[cfg(not(target_arch = "wasm32"))]
 mod plans;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
