@@ -18,14 +18,16 @@ fn persists(vertex: &Vertex) -> bool {
     matches!(vertex.op, Op::Input(_)) || vertex.is_trainable()
 }
 
-/// Values that updaters read beside what they change, gradients: each keeps memory of its own, so that a GPU can update many
-/// parameters at once.
+/// Gradients that updaters and penalties read: each keeps memory of its own, so that a GPU can update many parameters at once.
 fn read_by_updates(graph: &Graph, root: &[usize]) -> Vec<bool> {
     let mut read = vec![false; graph.len()];
     for (_, vertex) in graph.iter() {
-        let updates = vertex.op.updates();
-        let inputs = vertex.inputs.iter().skip(updates).filter(|_| updates > 0);
-        inputs.for_each(|input| read[root[input.index()]] = true);
+        let changed = match &vertex.op {
+            Op::Penalize(_) => 1,
+            op if op.updates() > 0 => op.updates(),
+            _ => continue,
+        };
+        vertex.inputs.iter().skip(changed).for_each(|input| read[root[input.index()]] = true);
     }
     read
 }

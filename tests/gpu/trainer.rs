@@ -36,8 +36,14 @@ fn drawn(len: usize, item: u64, scale: f64) -> Vec<f32> {
     (0..len).map(|_| ((2.0 * rng.uniform() - 1.0) * scale) as f32).collect()
 }
 
-/// Convolution, batch norm, pooling and a classifier: a little of everything.
 fn network() -> Result<Model> {
+    network_with(serde_json::json!({}))
+}
+
+/// Convolution, batch norm, pooling and a classifier: a little of everything. All of it learns by `configuration`.
+fn network_with(configuration: serde_json::Value) -> Result<Model> {
+    let mut configuration = configuration;
+    configuration["seed"] = SEED.into();
     let mut g = Graph::new();
     let x = g.input("x", TensorType::f32([1, SIDE, SIDE, CHANNELS]), true)?;
     let mut item = 0;
@@ -71,7 +77,7 @@ fn network() -> Result<Model> {
     let y = g.add("flat", Flatten { axis: 1 }, &[y])?;
     g.set_outputs(vec![y]);
     let edits: Vec<Edit> = serde_json::from_value(serde_json::json!([
-        { "type": "fineTuneConfiguration", "configuration": { "seed": SEED } },
+        { "type": "fineTuneConfiguration", "configuration": configuration },
         { "type": "addLayer", "name": "predictions", "inputs": ["flat"],
           "layer": { "type": "output", "nOut": CLASSES, "loss": "negativeloglikelihood" } },
         { "type": "setOutputs", "names": ["predictions"] },
@@ -107,8 +113,11 @@ fn options(updater: serde_json::Value) -> Result<FitOptions> {
 }
 
 fn trainer(device: &Device, options: FitOptions) -> Result<Trainer> {
+    trainer_of(&network()?, device, options)
+}
+
+fn trainer_of(model: &Model, device: &Device, options: FitOptions) -> Result<Trainer> {
     let (train, validation) = (features(ROWS, 1)?, features(ROWS / 2 + 1, 2)?);
-    let model = network()?;
     Trainer::on(device, &model.graph, &model.settings, train, Some(validation), options, None)
 }
 
@@ -188,6 +197,32 @@ async fn counts() -> Result<()> {
     assert_eq!(after.buffers_made, before.buffers_made);
     assert_eq!(after.bind_groups, before.bind_groups);
     assert_eq!(after.pipelines, before.pipelines);
+    Ok(())
+}
+
+gpu_test!(parameters_are_penalised_and_updated_together, together);
+async fn together() -> Result<()> {
+    let gpu = gpu(GpuOptions::default()).await;
+    let options = FitOptions { updater: None, ..options(serde_json::json!({ "type": "sgd" }))? };
+    let mut counts = Vec::new();
+    for configuration in [
+        serde_json::json!({ "updater": { "type": "adam" } }),
+        serde_json::json!({ "updater": { "type": "adam" }, "l1": 1e-4, "l2": 1e-2 }),
+        serde_json::json!({ "updater": { "type": "adamw", "weightDecay": 0.1 }, "l2": 1e-2 }),
+        serde_json::json!({ "updater": { "type": "adam" }, "biasUpdater": { "type": "nesterovs" } }),
+    ] {
+        let model = network_with(configuration.clone())?;
+        let mut ours = trainer_of(&model, &Device::Gpu(gpu.clone()), options.clone())?;
+        ours.advance().await?;
+        let before = gpu.counters().dispatches;
+        ours.advance().await?;
+        counts.push(gpu.counters().dispatches - before);
+        let expected = finish(&mut trainer_of(&model, &Device::Cpu, options.clone())?).await?;
+        agree(&configuration.to_string(), &finish(&mut ours).await?, &expected);
+    }
+    // Two weights; γ, β and the bias.
+    let more: Vec<u64> = counts.iter().map(|count| count - counts[0]).collect();
+    assert_eq!(more, [0, 1, 2, 1], "penalties, decay, and another updater are one dispatch more each");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::record::Recording;
 use crate::error::Result;
 use crate::kernels::wgsl::{Binding, Dispatch, Place, Region};
-use crate::ops::{GpuContext, GpuLimits};
+use crate::ops::{GpuContext, GpuLimits, Op};
 use crate::plan::Plan;
 
 /// Slots that share a buffer, each with its first element in it.
@@ -83,8 +83,9 @@ fn apart(recording: &Recording) -> BTreeSet<[usize; 2]> {
     apart
 }
 
+/// Whether the step updates, or makes the gradient of an update; what it works on has memory of its own.
 fn is_update(plan: &Plan, step: usize) -> bool {
-    plan.steps.get(step).is_some_and(|step| step.op.updates() > 0)
+    plan.steps.get(step).is_some_and(|step| step.op.updates() > 0 || matches!(step.op, Op::Penalize(_)))
 }
 
 /// Whether both do the same to other values.
