@@ -11,6 +11,7 @@ lock_version() { awk -v name="name = \"$1\"" '$0 == name { getline; gsub(/versio
 # The command line tool must have the version of the crate.
 wasm_bindgen_version=$(lock_version wasm-bindgen)
 wasm_pack_version=0.15.1
+geckodriver_version=0.37.1
 
 # Tools live outside ~/.cargo/bin, so that no other project's version is replaced, and outlive a fresh clone.
 tools=${REGRAFT_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/regraft/tools}
@@ -101,6 +102,28 @@ need_vulkan() {
     done
     [[ -n $found ]] || fail 'no Vulkan driver found beside Chromium' 'set VK_ICD_FILENAMES to the JSON file of a Vulkan driver'
     export VK_ICD_FILENAMES=$found
+}
+
+# Firefox and the driver that WebDriver clients talk to it through.
+install_firefox() {
+    local driver=$tools/geckodriver-$geckodriver_version packages=() as_root=() logs=$target/setup
+    mkdir -p "$logs"
+    have firefox-esr || packages+=(firefox-esr)
+    [[ -e /usr/share/vulkan/icd.d/lvp_icd.json || -e /usr/share/vulkan/icd.d/lvp_icd.x86_64.json ]] || packages+=(mesa-vulkan-drivers)
+    if ((${#packages[@]} > 0)); then
+        if ((EUID != 0)); then as_root=(sudo -n); fi
+        have apt-get || fail "missing: ${packages[*]} (names of Debian packages)" 'install them by the means of this system'
+        { "${as_root[@]}" apt-get update &&
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"; } \
+            >"$logs/firefox.log" 2>&1 || fail "apt-get install ${packages[*]} failed" "see $logs/firefox.log"
+    fi
+    if [[ ! -x $driver/bin/geckodriver ]]; then
+        CARGO_TARGET_DIR=$target/tools CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false \
+            cargo install --root "$driver" --version $geckodriver_version geckodriver >"$logs/geckodriver.log" 2>&1 ||
+            fail 'geckodriver could not be built' "see $logs/geckodriver.log"
+        rm -rf "$target/tools"
+    fi
+    export GECKODRIVER=$driver/bin/geckodriver PATH=$driver/bin:$PATH
 }
 
 gzip_bytes() { gzip -9 -c "$1" | wc -c; }
