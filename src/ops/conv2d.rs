@@ -137,7 +137,7 @@ impl Operator for Conv2d {
             bias: self.bias,
             residual: self.residual,
             clamp: self.clamp.map(Clamp::bounds),
-            ..Gemm::dense(cx.limits().lanes, rows, k, n)
+            ..Gemm::dense(cx.limits().tiling(), rows, k, n)
         };
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
         cx.gemm(&gemm, &inputs, y.region)
@@ -286,7 +286,7 @@ impl Operator for Conv2dInputGrad {
             x_stride: s.m,
             window: sliding_window(&s).map(|window| (seen(window), Direction::Backward)),
             transposed: true,
-            ..Gemm::dense(cx.limits().lanes, rows, k, n)
+            ..Gemm::dense(cx.limits().tiling(), rows, k, n)
         };
         cx.gemm(&gemm, &[x[0].region, x[1].region], y.region)
     }

@@ -116,7 +116,7 @@ impl Operator for Dense {
                 bias: self.bias && last,
                 accumulate: index > 0,
                 clamp: clamp.filter(|_| last),
-                ..Gemm::dense(cx.limits().lanes, m, rows, n)
+                ..Gemm::dense(cx.limits().tiling(), m, rows, n)
             };
             let bias = x.get(2).filter(|_| gemm.bias).map(|b| b.region);
             let inputs: Vec<_> = [x[0].region, w].into_iter().chain(bias).collect();

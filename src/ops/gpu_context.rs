@@ -35,6 +35,8 @@ pub struct GpuLimits {
     /// Invocations that keep the device busy: work is split further where there are fewer. WebGPU does not tell it; the default is a
     /// mid-range GPU's.
     pub lanes: u64,
+    /// Whether products are faster in tiles of 8×8 than of 4×8 where there are enough of them: a matter of registers, to be timed.
+    pub wide_tiles: bool,
 }
 
 impl Default for GpuLimits {
@@ -48,11 +50,17 @@ impl Default for GpuLimits {
             shared_bytes: 16 << 10,
             invocations: 256,
             lanes: 16_384,
+            wide_tiles: false,
         }
     }
 }
 
 impl GpuLimits {
+    /// What tiles of products depend on: lanes, and whether wide ones are faster.
+    pub(crate) fn tiling(&self) -> (u64, bool) {
+        (self.lanes, self.wide_tiles)
+    }
+
     /// How many rows (of the first dimension) of a value fit a binding, so that each part starts aligned; all of them for most.
     ///
     /// # Errors

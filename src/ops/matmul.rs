@@ -54,8 +54,8 @@ impl Operator for MatMul {
             let grad = WeightGrad { rows: k, k: m, n, groups: 1, window: None, lanes: cx.limits().lanes };
             return encode_weight_grad(cx, &grad, [a, b], y.region);
         }
-        let lanes = cx.limits().lanes;
-        let gemm = |rows, n| Gemm { transposed: self.trans_b && !self.trans_a, ..Gemm::dense(lanes, rows, k, n) };
+        let tiling = cx.limits().tiling();
+        let gemm = |rows, n| Gemm { transposed: self.trans_b && !self.trans_a, ..Gemm::dense(tiling, rows, k, n) };
         if !self.trans_a {
             return cx.gemm(&gemm(m, n), &[a, b], y.region);
         }

@@ -1,7 +1,7 @@
-use js_sys::Promise;
+use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
-use super::convert::OrThrow;
+use super::convert::{OrThrow, clock};
 use crate::backend::Device;
 
 /// Where plans run.
@@ -21,6 +21,20 @@ impl WasmDevice {
     /// a time, where that is given, and else for as many as such a device is thought to have.
     pub fn webgpu(lanes: Option<u32>) -> Promise {
         js_sys::futures::future_to_promise(async move { Ok(Self { device: request(lanes).await.or_throw()? }.into()) })
+    }
+
+    /// A promise of whether products are faster in tiles of 8×8 than of 4×8, which plans made from then on follow; `now` is a function
+    /// that gives milliseconds.
+    #[wasm_bindgen(js_name = timeTiles)]
+    pub fn time_tiles(&self, now: Function) -> Promise {
+        let device = self.device.clone();
+        js_sys::futures::future_to_promise(async move {
+            match device {
+                Device::Cpu => Ok(false.into()),
+                #[cfg(feature = "webgpu")]
+                Device::Gpu(gpu) => Ok(gpu.time_tiles(&mut clock(&now)).await.or_throw()?.into()),
+            }
+        })
     }
 
     /// Bytes on the GPU.

@@ -51,8 +51,9 @@ async fn run(case: &Case, x: &[Vec<f32>], weights: Weights, device: &Device) -> 
 
 gpu_test!(gpu_agrees_with_the_references, agrees);
 async fn agrees() -> Result<()> {
-    for lanes in [GpuLimits::default().lanes, FEW_LANES] {
-        agrees_on(&Device::Gpu(gpu(GpuOptions { lanes: Some(lanes), ..GpuOptions::default() }).await)).await?;
+    for (lanes, wide_tiles) in [(GpuLimits::default().lanes, false), (FEW_LANES, false), (FEW_LANES, true)] {
+        let options = GpuOptions { lanes: Some(lanes), wide_tiles, ..GpuOptions::default() };
+        agrees_on(&Device::Gpu(gpu(options).await)).await?;
     }
     Ok(())
 }

@@ -140,6 +140,26 @@ async fn counts() -> Result<()> {
     Ok(())
 }
 
+gpu_test!(tiles_are_timed, tiles);
+async fn tiles() -> Result<()> {
+    let gpu = gpu(GpuOptions { lanes: Some(64), ..GpuOptions::default() }).await;
+    // Looks at the clock: two for each of a submission, an empty one and the product, three times for each of two tiles.
+    const LOOKS: usize = 2 * 3 * 3;
+    for wide_takes in [2.0, 0.5] {
+        let (mut looks, mut time) = (0, 0.0);
+        let mut now = || {
+            looks += 1;
+            // It stands still but for the product.
+            let product = if looks > LOOKS { wide_takes } else { 1.0 };
+            time += if looks % 6 == 0 { product } else { 0.0 };
+            time
+        };
+        let wide = gpu.time_tiles(&mut now).await?;
+        assert_eq!((looks, wide, gpu.limits().wide_tiles), (2 * LOOKS, wide_takes < 1.0, wide_takes < 1.0));
+    }
+    Ok(())
+}
+
 gpu_test!(dispose_returns_every_buffer, disposed);
 async fn disposed() -> Result<()> {
     let gpu = gpu(GpuOptions::default()).await;

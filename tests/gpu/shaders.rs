@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regraft::Error;
 use regraft::Result;
 use regraft::backend::gpu::{Recording, record};
-use regraft::ops::{Op, all_cases};
+use regraft::ops::{GpuLimits, Op, all_cases};
 use regraft::plan::Plan;
 use regraft::zoo::Architecture;
 use wgpu::naga;
@@ -42,9 +42,12 @@ fn every_shader_is_valid() -> Result<()> {
     for case in all_cases() {
         let x = case.draw(SEED);
         for weights in [Weights::Fixed, Weights::Written] {
-            match record(&Plan::new(&graph_of(&case, &x, weights)?, None)?, Default::default()) {
-                Err(Error::NoKernel { .. }) => {}
-                recording => collect(recording?, &format!("{case:?}"), &mut shaders),
+            let plan = Plan::new(&graph_of(&case, &x, weights)?, None)?;
+            for (lanes, wide_tiles) in [(GpuLimits::default().lanes, false), (1, false), (1, true)] {
+                match record(&plan, GpuLimits { lanes, wide_tiles, ..GpuLimits::default() }) {
+                    Err(Error::NoKernel { .. }) => {}
+                    recording => collect(recording?, &format!("{case:?}"), &mut shaders),
+                }
             }
         }
     }

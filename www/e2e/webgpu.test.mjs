@@ -172,18 +172,23 @@ async function workAfter(options, injected, argument) {
   return { ...outcome, writes };
 }
 
-/** From now on the device has no memory for what is made, `times` times. */
-function exhaust(times) {
-  let left = times;
-  const { popErrorScope, pushErrorScope } = GPUDevice.prototype;
+/** From now on the device has no memory: for the first plan that makes a buffer of `size` bytes, or for all of them. */
+function exhaust(size) {
+  const { createBuffer, popErrorScope, pushErrorScope } = GPUDevice.prototype;
   const { writeBuffer } = GPUQueue.prototype;
   const open = [];
+  let [asked, done] = [false, false];
+  GPUDevice.prototype.createBuffer = function (descriptor) {
+    asked ||= size === undefined || descriptor.size === size;
+    return createBuffer.call(this, descriptor);
+  };
   GPUDevice.prototype.pushErrorScope = function (filter) {
     open.push(filter);
     return pushErrorScope.call(this, filter);
   };
   GPUDevice.prototype.popErrorScope = async function () {
-    const fails = open.pop() === 'out-of-memory' && left-- > 0;
+    const fails = open.pop() === 'out-of-memory' && asked && !done;
+    if (fails) done = size !== undefined;
     const error = await popErrorScope.call(this);
     return fails ? new GPUOutOfMemoryError('injected') : error;
   };
@@ -198,7 +203,7 @@ function exhaust(times) {
 const [BATCH, IMAGE_BYTES] = [8, SIZE * SIZE * 3 * 4];
 
 test('without memory for a batch, half of one runs on the GPU', async () => {
-  const half = await workAfter({ backend: 'webgpu' }, exhaust, 1);
+  const half = await workAfter({ backend: 'webgpu' }, exhaust, BATCH * IMAGE_BYTES);
   assert.deepEqual(half.changes, []);
   assert.equal(half.device?.backend, 'webgpu', half.message);
   const batches = half.writes.filter((bytes) => bytes >= BATCH / 2 * IMAGE_BYTES).map((bytes) => bytes / IMAGE_BYTES);
@@ -208,7 +213,7 @@ test('without memory for a batch, half of one runs on the GPU', async () => {
 });
 
 test('without memory for anything, work moves to the CPU', async () => {
-  const moved = await workAfter({ backend: 'webgpu' }, exhaust, Infinity);
+  const moved = await workAfter({ backend: 'webgpu' }, exhaust);
   assert.equal(moved.device?.backend, 'cpu', moved.message);
   assert.match(moved.device.reason, /no memory left/);
   assert.deepEqual(moved.changes.map(({ backend }) => backend), ['cpu']);

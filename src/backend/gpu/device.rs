@@ -1,12 +1,17 @@
 //! Adapter and device, with what they allow and what went wrong on them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::GpuBackend;
 use super::counters::{Counters, GpuCounters};
 use super::pipelines::Pipelines;
 use super::pool::Pool;
 use crate::error::{Error, Result};
-use crate::ops::GpuLimits;
+use crate::graph::Graph;
+use crate::ops::{GpuLimits, MatMul};
+use crate::plan::Plan;
+use crate::tensor::TensorType;
 
 /// Which GPU, and how to ask for it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,10 +22,16 @@ pub struct GpuOptions {
     pub binding_bytes: Option<u64>,
     /// In place of what is assumed of the device, see [`GpuLimits::lanes`].
     pub lanes: Option<u64>,
+    /// See [`GpuLimits::wide_tiles`]; [`Gpu::time_tiles`] finds it out.
+    pub wide_tiles: bool,
 }
 
 /// [`GpuLimits::lanes`] of a device that runs shaders on the CPU: some workgroups a core.
 const SOFTWARE_LANES: u64 = 1024;
+/// Columns of the left matrix of the product that tiles are timed with: a layer's, and some milliseconds on a weak GPU.
+const TILE_DEPTH: usize = 64;
+/// Times that each tile is timed; the first includes what compiling left to do.
+const TILE_ROUNDS: usize = 3;
 
 /// Who made the GPU; browsers tell little of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +58,7 @@ pub(super) struct Shared {
     pub(super) pipelines: Pipelines,
     faults: Arc<Mutex<Faults>>,
     info: GpuInfo,
+    wide_tiles: AtomicBool,
 }
 
 /// Errors that no call returns.
@@ -80,6 +92,7 @@ impl Gpu {
         let info = adapter.get_info();
         let assumed = if is_software(&info) { SOFTWARE_LANES } else { limits.lanes };
         limits.lanes = options.lanes.unwrap_or(assumed);
+        limits.wide_tiles = options.wide_tiles;
         Ok(Self::new(&info, device, queue, limits))
     }
 
@@ -100,6 +113,7 @@ impl Gpu {
         };
         let counters = Arc::new(Counters::default());
         let shared = Shared {
+            wide_tiles: AtomicBool::new(limits.wide_tiles),
             limits,
             pool: Pool::new(device.clone(), Arc::clone(&counters)),
             pipelines: Pipelines::new(device.clone(), Arc::clone(&counters)),
@@ -119,7 +133,27 @@ impl Gpu {
 
     /// What it allows.
     pub fn limits(&self) -> GpuLimits {
-        self.0.limits
+        GpuLimits { wide_tiles: self.0.wide_tiles.load(Ordering::Relaxed), ..self.0.limits }
+    }
+
+    /// Times a product in tiles of 4×8 and of 8×8, by the clock `now`; plans that are made from now on have the faster. Gives whether
+    /// that is 8×8.
+    ///
+    /// # Errors
+    /// Those of running a plan.
+    pub async fn time_tiles(&self, now: &mut dyn FnMut() -> f64) -> Result<bool> {
+        let mut times = [f64::INFINITY; 2];
+        for (wide, best) in [false, true].into_iter().zip(&mut times) {
+            self.0.wide_tiles.store(wide, Ordering::Relaxed);
+            let mut backend = GpuBackend::new(product(self.0.limits.lanes)?, self)?;
+            for _ in 0..TILE_ROUNDS {
+                let steps = backend.profile(now).await?;
+                *best = best.min(steps.iter().map(|step| step.time).sum());
+            }
+        }
+        let wide = times[1] < times[0];
+        self.0.wide_tiles.store(wide, Ordering::Relaxed);
+        Ok(wide)
     }
 
     /// What it did so far.
@@ -150,6 +184,17 @@ impl Gpu {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// A product with just enough tiles of 8×8 for all lanes.
+fn product(lanes: u64) -> Result<Plan> {
+    let side = 8 * (lanes.isqrt() + 1) as usize;
+    let mut g = Graph::new();
+    let x = g.input("x", TensorType::f32([side, TILE_DEPTH]), false)?;
+    let w = g.input("w", TensorType::f32([TILE_DEPTH, side]), false)?;
+    let y = g.add("y", MatMul { trans_a: false, trans_b: false }, &[x, w])?;
+    g.set_outputs(vec![y]);
+    Plan::new(&g, None)
 }
 
 fn is_software(adapter: &wgpu::AdapterInfo) -> bool {
@@ -183,5 +228,6 @@ fn limits(device: &wgpu::Limits) -> GpuLimits {
         shared_bytes: device.max_compute_workgroup_storage_size,
         invocations: device.max_compute_invocations_per_workgroup,
         lanes: GpuLimits::default().lanes,
+        wide_tiles: false,
     }
 }

@@ -23,10 +23,14 @@ const SLICES: u64 = 16;
 const STEPS: u64 = 4;
 
 impl Tile {
-    /// 4×8, or 4×4 where that leaves fewer invocations than a device has lanes.
-    pub(crate) fn choose(rows: u64, columns: u64, lanes: u64) -> Self {
-        let invocations = rows.div_ceil(4) * columns.div_ceil(8);
-        Self { rows: 4, columns: if columns > 4 && invocations >= lanes { 2 } else { 1 } }
+    /// The largest that leaves no lane of the device without one: 8×8 where that is faster, 4×8, or 4×4.
+    pub(crate) fn choose(rows: u64, columns: u64, (lanes, wide): (u64, bool)) -> Self {
+        let fills = |height: u64| columns > 4 && rows.div_ceil(height) * columns.div_ceil(8) >= lanes;
+        match () {
+            () if wide && rows > 4 && fills(8) => Self { rows: 8, columns: 2 },
+            () if fills(4) => Self { rows: 4, columns: 2 },
+            () => Self { rows: 4, columns: 1 },
+        }
     }
 }
 
@@ -94,9 +98,9 @@ pub(crate) struct Gemm {
 }
 
 impl Gemm {
-    /// A plain product for a device of `lanes`; fields that differ are set by the caller.
-    pub(crate) fn dense(lanes: u64, rows: usize, k: usize, n: usize) -> Self {
-        let tile = Tile::choose(rows as u64, n as u64, lanes);
+    /// A plain product for a device of some lanes that may be faster with wide tiles; fields that differ are set by the caller.
+    pub(crate) fn dense((lanes, wide): (u64, bool), rows: usize, k: usize, n: usize) -> Self {
+        let tile = Tile::choose(rows as u64, n as u64, (lanes, wide));
         let (groups, x_stride, x_first, window, transposed) = (1, k, 0, None, false);
         let (bias, residual, accumulate, clamp) = (false, false, false, None);
         Self {

@@ -3,7 +3,7 @@ import { assertAgreement, interleave, largestDifference, noise, spread, toNchw, 
 import { JaxForward, jaxArray, useJax } from './jax.js';
 import { loadOrt, openSession, runSession } from './ort.js';
 import { loadNet, product } from './program.js';
-import { RegraftGpuForward, USUAL_LANES, loadRegraft, type StepTime } from './regraft.js';
+import { RegraftGpuForward, USUAL_LANES, loadRegraft, openGpu, type StepTime } from './regraft.js';
 import { say, type Row } from './report.js';
 import { forward, tf, useTfjs, weightsOf } from './tfjs.js';
 import type { Opponent } from './train.js';
@@ -50,7 +50,7 @@ export async function gpuForwardRow(opponents: readonly Opponent[], budget: Budg
   await join('regraft webgpu', async () => {
     const module = await loadRegraft('relaxed-simd');
     const open = async (lanes?: number): Promise<RegraftGpuForward> => (
-      new RegraftGpuForward(module, await module.WasmDevice.webgpu(lanes), module.WasmModel.load(new Map([['model.onnx', new Uint8Array(model)]]), {})));
+      new RegraftGpuForward(module, await openGpu(module, lanes), module.WasmModel.load(new Map([['model.onnx', new Uint8Array(model)]]), {})));
     const made = await open();
     ours = made;
     plan = async () => (await open(USUAL_LANES)).profile(1);

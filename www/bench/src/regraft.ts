@@ -1,5 +1,6 @@
 // Our engine: the wasm module on this thread for what one thread does, the package for the rest.
 import { createEngine, type SimdBuild, type Tensor } from 'regraft';
+import { say } from './report.js';
 import type { StepTime, WasmBatchTrunk, WasmDevice, WasmFeatures, WasmModel, WasmModule, WasmTrainer } from '../../src/wasm-module.js';
 
 export type { StepTime };
@@ -33,6 +34,13 @@ export class RegraftForward {
   profile(x: Tensor, rounds: number): StepTime[] {
     return quartiles(rounds, () => this.model.profile({ [this.input]: x }, () => performance.now()));
   }
+}
+
+/** The page's GPU, as the package opens it; with `lanes`, as one of that many, with the tiles that are usual. */
+export async function openGpu(module: WasmModule, lanes?: number): Promise<WasmDevice> {
+  const device = await module.WasmDevice.webgpu(lanes);
+  if (lanes === undefined) say(`tiles of ${await device.timeTiles(() => performance.now()) ? '8×8' : '4×8'} are faster here`);
+  return device;
 }
 
 /** A model's first output on a device, for one image that needs no preprocessing. */

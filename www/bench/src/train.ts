@@ -5,7 +5,7 @@ import { JaxTrainer, jaxArray, useJax } from './jax.js';
 import { measurePeak } from './peak.js';
 import { loadNet, product } from './program.js';
 import type { WasmDevice } from '../../src/wasm-module.js';
-import { RegraftTrainer, USUAL_LANES, loadRegraft, openPackage, type StepTime } from './regraft.js';
+import { RegraftTrainer, USUAL_LANES, loadRegraft, openGpu, openPackage, type StepTime } from './regraft.js';
 import { say, type Row } from './report.js';
 import { TfjsTrainer, tf, useTfjs, type Backend } from './tfjs.js';
 import { versions } from './versions.js';
@@ -122,14 +122,14 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
   if (ours === 'webgpu') {
     await join('regraft webgpu', async () => {
       const module = await loadRegraft('relaxed-simd');
-      const device = await module.WasmDevice.webgpu();
+      const device = await openGpu(module);
       const times = GPU_BATCHES[net] / BATCHES;
       const open = (on: WasmDevice): RegraftTrainer => new RegraftTrainer(
         module, module.WasmModel.load(new Map([['model', new Uint8Array(regraft)]]), {}), repeated(nchw, times), repeated(targets, times),
         { count: count * times, batchSize: batch, learningRate: LEARNING_RATE, labels }, on,
       );
       const made = open(device);
-      plan = async () => open(await module.WasmDevice.webgpu(USUAL_LANES)).profile(1);
+      plan = async () => open(await openGpu(module, USUAL_LANES)).profile(1);
       trainer ??= made;
       const losses = async (): Promise<number[]> => {
         const other = open(device);

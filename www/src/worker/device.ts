@@ -23,6 +23,8 @@ export class EngineDevice {
   private rebuilds = 0;
   private recovery: Promise<void> | undefined;
   private readonly timings = new Map<string, Timing>();
+  /** GPUs whose tiles were timed. */
+  private readonly tiled = new WeakSet<WasmDevice>();
   /** What was chosen last for each phase. */
   private readonly chosen = new Map<Phase, { onGpu: boolean; reason: string }>();
 
@@ -72,7 +74,13 @@ export class EngineDevice {
    */
   async forPhase(phase: Phase, key: string, slices: Slices): Promise<WasmDevice | undefined> {
     await this.recovery;
-    if (!this.gpu || this.requested === 'webgpu') return this.gpu;
+    if (!this.gpu) return undefined;
+    if (!this.tiled.has(this.gpu)) {
+      this.tiled.add(this.gpu);
+      // What may be wrong with the GPU shows in the work itself.
+      await this.gpu.timeTiles(() => performance.now()).catch(() => undefined);
+    }
+    if (this.requested === 'webgpu') return this.gpu;
     const { vendor, architecture, description } = this.state.adapter ?? {};
     const choice = [phase, key, version, this.build, vendor, architecture, description].join(' ');
     let timing = this.timings.get(choice) ?? await recallTiming(choice);
