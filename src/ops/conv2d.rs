@@ -366,7 +366,7 @@ impl Operator for Conv2dWeightGrad {
             n: s.m / s.groups,
             groups: s.groups,
             window: sliding_window(&s),
-            lanes: cx.limits().lanes,
+            tiling: cx.limits().tiling(),
         };
         encode_weight_grad(cx, &grad, [x[0].region, x[1].region], y.region)
     }

@@ -51,7 +51,7 @@ impl Operator for MatMul {
         let MatMulDims { m, k, n, .. } = self.dims(x[0].shape, x[1].shape);
         let (a, b) = (x[0].region, x[1].region);
         if self.trans_a && !self.trans_b {
-            let grad = WeightGrad { rows: k, k: m, n, groups: 1, window: None, lanes: cx.limits().lanes };
+            let grad = WeightGrad { rows: k, k: m, n, groups: 1, window: None, tiling: cx.limits().tiling() };
             return encode_weight_grad(cx, &grad, [a, b], y.region);
         }
         let tiling = cx.limits().tiling();

@@ -25,7 +25,9 @@ impl Arena {
         let start = part.slots.first().and_then(|(slot, _)| self.slots.iter().find(|(own, _)| own == slot));
         let Some(&(_, start)) = start else { return false };
         let lies = |&(slot, first): &(usize, usize)| self.slots.contains(&(slot, start + first));
-        start + part.len <= self.len && part.slots.iter().all(lies)
+        let end = start + part.len;
+        let ends_here = end == self.len || self.slots.iter().any(|(_, first)| *first == end);
+        ends_here && part.slots.iter().all(lies)
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) struct WeightGrad {
     pub(crate) n: usize,
     pub(crate) groups: usize,
     pub(crate) window: Option<WindowSizes>,
-    /// Invocations that keep the device busy.
-    pub(crate) lanes: u64,
+    /// Invocations that keep the device busy, and whether wide tiles are faster.
+    pub(crate) tiling: (u64, bool),
 }
 
 /// Rows that are worth an invocation of their own.
@@ -40,18 +40,29 @@ impl WeightGrad {
         (self.k as u64).div_ceil(4 * self.quads())
     }
 
+    /// Groups of four columns of `y` that an invocation computes.
+    fn columns(&self) -> u64 {
+        let (lanes, wide) = self.tiling;
+        let fills = self.tiles_of(2) >= lanes;
+        if wide && fills && self.n > 4 && self.k > 4 { 2 } else { 1 }
+    }
+
     fn column_tiles(&self) -> u64 {
-        (self.n as u64).div_ceil(4)
+        (self.n as u64).div_ceil(4 * self.columns())
+    }
+
+    fn tiles_of(&self, columns: u64) -> u64 {
+        self.row_tiles() * (self.n as u64).div_ceil(4 * columns) * self.groups as u64 * self.taps()
     }
 
     fn tiles(&self) -> u64 {
-        self.row_tiles() * self.column_tiles() * self.groups as u64 * self.taps()
+        self.tiles_of(self.columns())
     }
 
     /// Rows of a run.
     fn run(&self) -> u64 {
         let rows = self.rows as u64;
-        rows.div_ceil((self.lanes / self.tiles()).min(rows / RUN).clamp(1, RUNS))
+        rows.div_ceil((self.tiling.0 / self.tiles()).min(rows / RUN).clamp(1, RUNS))
     }
 
     /// Runs, each with a result of its own.
@@ -64,11 +75,11 @@ impl WeightGrad {
         (self.tiles() * self.runs() as u64).div_ceil(u64::from(WORKGROUP))
     }
 
-    /// Each row loads the rows of a tile's result from `x` and its four columns from `dy`.
+    /// Each row loads the rows of a tile's result from `x` and its columns from `dy`.
     pub(crate) fn work(&self) -> Work {
         let rows = self.rows as u64;
         let macs = rows * self.taps() * (self.k * self.n * self.groups) as u64;
-        Work { macs, loads: rows * self.tiles() * 4 * (self.quads() + 1) }
+        Work { macs, loads: rows * self.tiles() * 4 * (self.quads() + self.columns()) }
     }
 
     /// Words of `Params` after `first` and `width`.
@@ -106,7 +117,11 @@ impl WeightGrad {
         writeln!(t, "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {{")?;
         writeln!(t, "let tile = (p.first + wid.y * p.width + wid.x) * WG + lid;")?;
         writeln!(t, "if (tile >= p.tiles) {{ return; }}")?;
-        writeln!(t, "let column = tile % p.column_tiles;")?;
+        for c in 0..self.columns() {
+            // Columns beyond the last are computed from the last and not written.
+            writeln!(t, "let c{c} = tile % p.column_tiles * {}u + {c}u;", self.columns())?;
+            writeln!(t, "let l{c} = min(c{c}, (p.n - 1u) / 4u);")?;
+        }
         writeln!(t, "var rest = tile / p.column_tiles;")?;
         for u in 0..self.quads() {
             writeln!(t, "let quad{u} = rest % p.row_tiles * {}u + {u}u;", self.quads())?;
@@ -117,19 +132,25 @@ impl WeightGrad {
         writeln!(t, "let tap = rest % p.taps;")?;
         writeln!(t, "let first_row = rest / p.taps * p.run;")?;
         writeln!(t, "let end = min(first_row + p.run, p.rows);")?;
-        for r in 0..self.quads() * 4 {
-            writeln!(t, "var s{r} = vec4<f32>();")?;
+        for (r, c) in self.sums() {
+            writeln!(t, "var s{r}_{c} = vec4<f32>();")?;
         }
         self.write_loop(t)?;
-        for r in 0..self.quads() * 4 {
+        for (r, c) in self.sums() {
             let (u, lane) = (r / 4, r % 4);
-            writeln!(t, "if (quad{u} * 4u + {lane}u < p.k) {{")?;
-            writeln!(t, "let v = s{r};")?;
+            writeln!(t, "if (quad{u} * 4u + {lane}u < p.k && c{c} == l{c}) {{")?;
+            writeln!(t, "let v = s{r}_{c};")?;
             // `rest` is run and tap.
-            write_store(t, &format!("(rest * p.k + quad{u} * 4u + {lane}u)"), "column", wide_y)?;
+            write_store(t, &format!("(rest * p.k + quad{u} * 4u + {lane}u)"), &format!("c{c}"), wide_y)?;
             writeln!(t, "}}")?;
         }
         writeln!(t, "}}")
+    }
+
+    /// Row, and group of four columns, of each sum of an invocation.
+    fn sums(&self) -> impl Iterator<Item = (u64, u64)> {
+        let columns = self.columns();
+        (0..self.quads() * 4).flat_map(move |r| (0..columns).map(move |c| (r, c)))
     }
 
     fn write_loop(&self, t: &mut String) -> std::fmt::Result {
@@ -154,13 +175,17 @@ impl WeightGrad {
         } else {
             writeln!(t, "let x_row = row;")?;
         }
-        writeln!(t, "let d = load_dy(row, group, column);")?;
+        for c in 0..self.columns() {
+            writeln!(t, "let d{c} = load_dy(row, group, l{c});")?;
+        }
         for u in 0..self.quads() {
             // Rows beyond the last are computed from the last and not written.
             writeln!(t, "let a{u} = load_x(x_row, group, min(quad{u}, (p.k - 1u) / 4u));")?;
             for (lane, part) in ["x", "y", "z", "w"].iter().enumerate() {
                 let r = u as usize * 4 + lane;
-                writeln!(t, "s{r} = fma(vec4<f32>(a{u}.{part}), d, s{r});")?;
+                for c in 0..self.columns() {
+                    writeln!(t, "s{r}_{c} = fma(vec4<f32>(a{u}.{part}), d{c}, s{r}_{c});")?;
+                }
             }
         }
         writeln!(t, "}}")
