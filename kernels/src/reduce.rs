@@ -20,22 +20,27 @@ pub fn sum_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
     }
 }
 
+/// Columns of two matrices at a time: enough of a row to be read ahead, few enough for the sums to stay near.
+const WIDE: usize = 512;
+
 /// Column sums of `f(a, b, shift)` for two matrices and a value a column, as [`sum_rows`] adds them up.
 pub fn sum_rows_of(a: &[f32], b: &[f32], shift: &[f32], y: &mut [f32], f: impl Fn(f32, f32, f32) -> f32) {
     debug_assert!(a.len() == b.len() && shift.len() == y.len());
     let cols = y.len().max(1);
-    for (block, y) in y.chunks_mut(COLS).enumerate() {
-        let (first, n) = (block * COLS, y.len());
-        let (shift, mut sums) = (&shift[first..first + n], [0f64; COLS]);
+    for (block, y) in y.chunks_mut(WIDE).enumerate() {
+        let (first, n) = (block * WIDE, y.len());
+        let (shift, mut sums, mut part) = (&shift[first..][..n], [0f64; WIDE], [0f32; WIDE]);
+        let (sums, part) = (&mut sums[..n], &mut part[..n]);
         for (a, b) in a.chunks(ROWS * cols).zip(b.chunks(ROWS * cols)) {
-            let mut part = [0f32; COLS];
             for (a, b) in a.chunks_exact(cols).zip(b.chunks_exact(cols)) {
-                let terms = a[first..first + n].iter().zip(&b[first..first + n]).zip(shift);
+                let terms = a[first..][..n].iter().zip(&b[first..][..n]).zip(shift);
                 part.iter_mut().zip(terms).for_each(|(sum, ((a, b), shift))| *sum += f(*a, *b, *shift));
             }
-            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+            for (sum, part) in sums.iter_mut().zip(part.iter_mut()) {
+                *sum += f64::from(std::mem::take(part));
+            }
         }
-        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum as f32);
+        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum as f32);
     }
 }
 
