@@ -71,7 +71,7 @@ impl DepthwiseWeightGrad {
         let taps = self.window.kernel[1];
         writeln!(t, "alias T = {};", if self.width() == 4 { "vec4<f32>" } else { "f32" })?;
         writeln!(t, "struct Params {{ first: u32, width: u32, count: u32, channels: u32, lines: u32, run: u32,")?;
-        writeln!(t, "{} }}", super::gemm::WINDOW_FIELDS)?;
+        writeln!(t, "{} }}", super::tile::WINDOW_FIELDS)?;
         writeln!(t, "@group(0) @binding(0) var<storage, read> x: array<T>;")?;
         writeln!(t, "@group(0) @binding(1) var<storage, read> dy: array<T>;")?;
         writeln!(t, "@group(0) @binding(2) var<storage, read_write> y: array<T>;")?;

@@ -9,6 +9,7 @@ mod depthwise;
 mod depthwise_grad;
 mod elementwise;
 mod gemm;
+mod tile;
 mod weight_grad;
 
 use std::borrow::Cow;
@@ -18,7 +19,8 @@ pub(crate) use depthwise_grad::DepthwiseWeightGrad;
 pub(crate) use elementwise::{
     RANK, Strided, binary, broadcast, broadcast_dims, columns, dim_words, gather, joined, repeated, rows, unary, update,
 };
-pub(crate) use gemm::{Direction, Gemm, WindowSizes};
+pub(crate) use gemm::{Direction, Gemm};
+pub(crate) use tile::WindowSizes;
 pub(crate) use weight_grad::WeightGrad;
 
 /// Invocations a workgroup of all kernels without shared memory.

@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
-use super::gemm::{WINDOW_FIELDS, write_loader, write_store};
-use super::{Kernel, WORKGROUP, WindowSizes, Work};
+use super::tile::{WINDOW_FIELDS, WindowSizes, write_loader, write_store};
+use super::{Kernel, WORKGROUP, Work};
 
 /// `y[tap][k, n] = Σ x[row at tap, k]·dy[row, n]` for each group: `x` of `… × groups·k`, `dy` of `rows × groups·n`, `y` of
 /// `runs × taps·k × groups·n`; without a window there is one tap. Bindings: `x`, `dy`, `y`.

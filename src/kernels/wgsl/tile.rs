@@ -1,0 +1,79 @@
+//! What products of matrices have in common: tiles of sums, windows over images, and text that reads and writes four columns.
+
+use std::fmt::Write;
+
+/// Sums of one invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tile {
+    /// Rows of the result.
+    pub(crate) rows: u32,
+    /// Groups of four columns.
+    pub(crate) columns: u32,
+}
+
+impl Tile {
+    /// The largest that leaves no lane of the device without one: 8×8 where that is faster, 4×8, or 4×4.
+    pub(crate) fn choose(rows: u64, columns: u64, (lanes, wide): (u64, bool)) -> Self {
+        let fills = |height: u64| columns > 4 && rows.div_ceil(height) * columns.div_ceil(8) >= lanes;
+        match () {
+            () if wide && rows > 4 && fills(8) => Self { rows: 8, columns: 2 },
+            () if fills(4) => Self { rows: 4, columns: 2 },
+            () => Self { rows: 4, columns: 1 },
+        }
+    }
+}
+
+/// A window that slides over the rows of the left matrix, which is an image batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WindowSizes {
+    pub(crate) h: usize,
+    pub(crate) w: usize,
+    pub(crate) oh: usize,
+    pub(crate) ow: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) dilation: [usize; 2],
+    /// Top and left.
+    pub(crate) padding: [usize; 2],
+}
+
+impl WindowSizes {
+    /// Their words in `Params`; the fields are [`WINDOW_FIELDS`].
+    pub(crate) fn words(&self) -> impl Iterator<Item = u32> {
+        let sizes = [self.h, self.w, self.oh, self.ow].into_iter().chain(self.kernel).chain(self.stride);
+        sizes.chain(self.dilation).chain(self.padding).map(|v| v as u32)
+    }
+}
+
+/// The fields of [`WindowSizes`] in WGSL.
+pub(super) const WINDOW_FIELDS: &str =
+    "h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_h: u32, stride_w: u32,
+dilation_h: u32, dilation_w: u32, top: u32, left: u32,";
+
+/// `load_x(row, group, column)` of matrix `x`: four of its columns; `columns` is the field with those of a group.
+pub(super) fn write_loader(t: &mut String, name: &str, columns: &str, wide: bool) -> std::fmt::Result {
+    writeln!(t, "fn load_{name}(row: u32, group: u32, column: u32) -> vec4<f32> {{")?;
+    if wide {
+        writeln!(t, "return {name}[(row * p.groups + group) * (p.{columns} / 4u) + column];")?;
+    } else {
+        writeln!(t, "let at = (row * p.groups + group) * p.{columns} + column * 4u;")?;
+        writeln!(t, "let left = p.{columns} - 1u - column * 4u;")?;
+        writeln!(t, "return vec4<f32>({name}[at], {name}[at + min(1u, left)],")?;
+        writeln!(t, "{name}[at + min(2u, left)], {name}[at + min(3u, left)]);")?;
+    }
+    writeln!(t, "}}")
+}
+
+/// Stores `v`, four columns of `y`.
+pub(super) fn write_store(t: &mut String, row: &str, column: &str, wide: bool) -> std::fmt::Result {
+    if wide {
+        return writeln!(t, "y[({row} * p.groups + group) * (p.n / 4u) + {column}] = v;");
+    }
+    writeln!(t, "let at = ({row} * p.groups + group) * p.n + {column} * 4u;")?;
+    writeln!(t, "let left = p.n - 1u - {column} * 4u;")?;
+    writeln!(t, "y[at] = v.x;")?;
+    for (lane, part) in [(1, "y"), (2, "z"), (3, "w")] {
+        writeln!(t, "if (left >= {lane}u) {{ y[at + {lane}u] = v.{part}; }}")?;
+    }
+    Ok(())
+}
