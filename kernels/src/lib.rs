@@ -36,7 +36,7 @@ pub use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
 pub use gemv::{GEMV_ROWS, gemv};
 pub use normalize::{l2_normalize, l2_normalize_dx, layer_norm, layer_norm_dx, normalize_batch_dx};
 pub use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
-pub use reduce::{softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, sum_rows, sum_rows_of};
+pub use reduce::{softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, sum_products, sum_rows, sum_squares};
 pub use scratch::Scratch;
 pub use transpose::transpose;
 pub use update::{adadelta, adagrad, adam, adamax, amsgrad, nadam, nesterovs, rmsprop, sgd};

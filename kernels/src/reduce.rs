@@ -23,8 +23,18 @@ pub fn sum_rows(rows: usize, cols: usize, x: &[f32], y: &mut [f32]) {
 /// Columns of two matrices at a time: enough of a row to be read ahead, few enough for the sums to stay near.
 const WIDE: usize = 512;
 
+/// Column sums of `(x − mean)²`.
+pub fn sum_squares(x: &[f32], mean: &[f32], y: &mut [f32]) {
+    sum_rows_of(x, x, mean, y, |x, _, mean| (x - mean) * (x - mean));
+}
+
+/// Column sums of `dy · (x − mean)`.
+pub fn sum_products(dy: &[f32], x: &[f32], mean: &[f32], y: &mut [f32]) {
+    sum_rows_of(dy, x, mean, y, |dy, x, mean| dy * (x - mean));
+}
+
 /// Column sums of `f(a, b, shift)` for two matrices and a value a column, as [`sum_rows`] adds them up.
-pub fn sum_rows_of(a: &[f32], b: &[f32], shift: &[f32], y: &mut [f32], f: impl Fn(f32, f32, f32) -> f32) {
+fn sum_rows_of(a: &[f32], b: &[f32], shift: &[f32], y: &mut [f32], f: impl Fn(f32, f32, f32) -> f32) {
     debug_assert!(a.len() == b.len() && shift.len() == y.len());
     let cols = y.len().max(1);
     for (block, y) in y.chunks_mut(WIDE).enumerate() {

@@ -137,7 +137,7 @@ impl Operator for BatchNormGammaGrad {
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
-        cpu::sum_rows_of(x[0].data, x[1].data, x[2].data, y, |dy, x, mean| dy * (x - mean));
+        cpu::sum_products(x[0].data, x[1].data, x[2].data, y);
         for (y, var) in y.iter_mut().zip(x[3].data) {
             *y = (f64::from(*y) / (f64::from(*var) + f64::from(self.epsilon)).sqrt()) as f32;
         }

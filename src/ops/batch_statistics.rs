@@ -75,8 +75,8 @@ impl Operator for BatchVariance {
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
-        let (rows, data) = (x[0].shape.rows_cols().0, x[0].data);
-        cpu::sum_rows_of(data, data, x[1].data, y, |_, x, mean| (x - mean) * (x - mean));
+        let rows = x[0].shape.rows_cols().0;
+        cpu::sum_squares(x[0].data, x[1].data, y);
         y.iter_mut().for_each(|y| *y /= rows as f32);
     }
 
