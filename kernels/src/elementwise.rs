@@ -73,6 +73,41 @@ pub fn sigmoid(x: &[f32], y: &mut [f32]) {
     }
 }
 
+/// Gradient of [`sigmoid`] with output `y`: `dx = dy · y · (1 − y)`.
+pub fn sigmoid_dx(y: &[f32], dy: &[f32], dx: &mut [f32]) {
+    debug_assert!(y.len() == dx.len() && dy.len() == dx.len());
+    for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
+        *dx = dy * y * (1.0 - y);
+    }
+}
+
+/// `y = factor · x`.
+pub fn scale(x: &[f32], factor: f32, y: &mut [f32]) {
+    debug_assert_eq!(x.len(), y.len());
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = factor * x);
+}
+
+/// `y = x + by`.
+pub fn shift(x: &[f32], by: f32, y: &mut [f32]) {
+    debug_assert_eq!(x.len(), y.len());
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = x + by);
+}
+
+/// `y = dw + l1 · sign(w) + l2 · w`.
+pub fn penalize(w: &[f32], dw: &[f32], l1: f32, l2: f32, y: &mut [f32]) {
+    debug_assert!(w.len() == y.len() && dw.len() == y.len());
+    for (y, (&w, dw)) in y.iter_mut().zip(w.iter().zip(dw)) {
+        let sign = if w == 0.0 { 0.0 } else { w.signum() };
+        *y = dw + l1 * sign + l2 * w;
+    }
+}
+
+/// `r = momentum · r + (1 − momentum) · x`.
+pub fn moving_average(r: &mut [f32], x: &[f32], momentum: f32) {
+    debug_assert_eq!(x.len(), r.len());
+    r.iter_mut().zip(x).for_each(|(r, x)| *r = momentum * *r + (1.0 - momentum) * x);
+}
+
 /// `y = clamp(x · scale + shift)` with one scale and shift per column of `rows×c`.
 pub fn channel_scale_shift(
     rows: usize,

@@ -31,12 +31,18 @@ pub use conv2d::{ConvShape, PackedConv, conv2d};
 pub use conv2d_grad::{conv2d_dw, conv2d_dx};
 pub use depthwise::depthwise;
 pub use depthwise_grad::{depthwise_dw, depthwise_dx};
-pub use elementwise::{add, channel_scale_shift, clamp, clamp_dx, clamped, less, maximum, mul, not_less, sigmoid};
+pub use elementwise::{
+    add, channel_scale_shift, clamp, clamp_dx, clamped, less, maximum, moving_average, mul, not_less, penalize, scale,
+    shift, sigmoid, sigmoid_dx,
+};
 pub use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
 pub use gemv::{GEMV_ROWS, gemv};
 pub use normalize::{l2_normalize, l2_normalize_dx, layer_norm, layer_norm_dx, normalize_batch_dx};
 pub use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
-pub use reduce::{softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, sum_products, sum_rows, sum_squares};
+pub use reduce::{
+    is_finite, magnitudes, softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, squares, sum_products, sum_rows,
+    sum_squares,
+};
 pub use scratch::Scratch;
 pub use transpose::transpose;
 pub use update::{adadelta, adagrad, adam, adamax, amsgrad, nadam, nesterovs, rmsprop, sgd};

@@ -70,6 +70,40 @@ fn add_rows(group: &[f32], cols: usize, first: usize, sums: &mut [f64]) {
     }
 }
 
+/// Sums that are kept side by side, so that their loops are vectorised.
+const LANES: usize = 8;
+
+/// `Σ x²`, in f64.
+pub fn squares(x: &[f32]) -> f64 {
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut sums = [0.0f64; LANES];
+    for x in whole {
+        sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+}
+
+/// `Σ |now − before|` and `Σ |before|`, in f64.
+pub fn magnitudes(now: &[f32], before: &[f32]) -> (f64, f64) {
+    debug_assert_eq!(now.len(), before.len());
+    let (mut change, mut size) = ([0f64; LANES], [0f64; LANES]);
+    let mut add = |now: &[f32], before: &[f32]| {
+        for (((change, size), now), before) in change.iter_mut().zip(&mut size).zip(now).zip(before) {
+            *change += f64::from((now - before).abs());
+            *size += f64::from(before.abs());
+        }
+    };
+    let ((now, now_rest), (before, before_rest)) = (now.as_chunks::<LANES>(), before.as_chunks::<LANES>());
+    now.iter().zip(before).for_each(|(now, before)| add(now, before));
+    add(now_rest, before_rest);
+    (change.iter().sum(), size.iter().sum())
+}
+
+/// Whether all elements are numbers. By the largest magnitude's bits: unlike a search that may end early, this is vectorised.
+pub fn is_finite(x: &[f32]) -> bool {
+    f32::from_bits(x.iter().fold(0, |most: u32, x| most.max(x.abs().to_bits()))).is_finite()
+}
+
 /// Largest element; NaN where there is one.
 fn max(x: &[f32]) -> f32 {
     x.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m || x.is_nan() { x } else { m })

@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -33,9 +34,7 @@ impl Operator for MovingAverage {
     fn eval_cpu(&self, _: &mut CpuContext<'_>, _: &[View<'_>], _: &mut [f32]) {}
 
     fn update_cpu(&self, state: &mut [&mut [f32]], x: &[View<'_>]) {
-        for (r, batch) in state.iter_mut().flat_map(|r| r.iter_mut()).zip(x[0].data) {
-            *r = self.momentum * *r + (1.0 - self.momentum) * batch;
-        }
+        state.iter_mut().for_each(|r| cpu::moving_average(r, x[0].data, self.momentum));
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], _: GpuView<'_>) -> Result<()> {

@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -31,10 +32,7 @@ impl Operator for Penalize {
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
-        for (y, (&w, dw)) in y.iter_mut().zip(x[0].data.iter().zip(x[1].data)) {
-            let sign = if w == 0.0 { 0.0 } else { w.signum() };
-            *y = dw + self.l1 * sign + self.l2 * w;
-        }
+        cpu::penalize(x[0].data, x[1].data, self.l1, self.l2, y);
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {

@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -23,15 +24,7 @@ impl Operator for SumSquares {
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
-        /// Sums side by side, so that the loop is vectorised.
-        const LANES: usize = 8;
-        let (whole, rest) = x[0].data.as_chunks::<LANES>();
-        let mut sums = [0.0f64; LANES];
-        for x in whole {
-            sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
-        }
-        let rest: f64 = rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-        y.fill((sums.iter().sum::<f64>() + rest) as f32);
+        y.fill(cpu::squares(x[0].data) as f32);
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
@@ -101,7 +94,7 @@ impl Operator for ScaleNorm {
             None if norm == 0.0 => 1.0 / INSTEAD_OF_ZERO,
             None => 1.0 / norm,
         };
-        y.iter_mut().zip(x[0].data).for_each(|(y, x)| *y = factor * x);
+        cpu::scale(x[0].data, factor, y);
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {

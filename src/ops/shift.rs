@@ -1,5 +1,6 @@
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
+use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -27,7 +28,7 @@ impl Operator for Shift {
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
-        y.iter_mut().zip(x[0].data).for_each(|(y, x)| *y = x + self.by);
+        cpu::shift(x[0].data, self.by, y);
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {

@@ -65,9 +65,7 @@ impl Operator for SigmoidGrad {
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], dx: &mut [f32]) {
-        for (dx, (y, dy)) in dx.iter_mut().zip(x[0].data.iter().zip(x[1].data)) {
-            *dx = dy * y * (1.0 - y);
-        }
+        cpu::sigmoid_dx(x[0].data, x[1].data, dx);
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {

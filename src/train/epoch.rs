@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use regraft_kernels as kernels;
+
 use super::options::{EarlyStopping, EpochRecord, Monitor, StoppedBy};
 use super::program::{Program, Snapshot};
 use super::progress::{Position, Progress, Running, hits, monitored};
@@ -43,10 +45,8 @@ impl Trainer {
 
     /// Whether all parameters and updater states are numbers.
     fn is_finite(&self) -> Result<bool> {
-        // The largest magnitude by its bits: unlike a search that may end early, this is vectorised.
-        let largest = |values: &[f32]| values.iter().fold(0, |most: u32, x| most.max(x.abs().to_bits()));
         for name in self.program.kept() {
-            if !f32::from_bits(largest(present(&self.program, self.fetched.as_ref(), name)?)).is_finite() {
+            if !kernels::is_finite(present(&self.program, self.fetched.as_ref(), name)?) {
                 return Ok(false);
             }
         }
@@ -87,7 +87,7 @@ impl Trainer {
             let Some(layer) = self.program.layer_of.get(name) else { continue };
             let now = present(&self.program, self.fetched.as_ref(), name)?;
             let sum = sums.entry(layer).or_default();
-            let (update, size) = magnitudes(now, self.before.get(name).map_or(&[], Vec::as_slice));
+            let (update, size) = kernels::magnitudes(now, self.before.get(name).map_or(&[], Vec::as_slice));
             *sum = (sum.0 + update, sum.1 + size);
         }
         let ratio = |(update, size): (f64, f64)| libm::log10(update / size);
@@ -134,21 +134,4 @@ fn present<'a>(program: &'a Program, fetched: Option<&'a Snapshot>, name: &str) 
         Some(values) => Ok(values),
         None => program.backend.read(name),
     }
-}
-
-/// Sums of `|now − before|` and of `|before|`.
-fn magnitudes(now: &[f32], before: &[f32]) -> (f64, f64) {
-    /// Sums that are kept side by side, so that they are vectorised.
-    const LANES: usize = 8;
-    let (mut update, mut size) = ([0f64; LANES], [0f64; LANES]);
-    let mut add = |now: &[f32], before: &[f32]| {
-        for (((update, size), now), before) in update.iter_mut().zip(&mut size).zip(now).zip(before) {
-            *update += f64::from((now - before).abs());
-            *size += f64::from(before.abs());
-        }
-    };
-    let ((now, now_rest), (before, before_rest)) = (now.as_chunks::<LANES>(), before.as_chunks::<LANES>());
-    now.iter().zip(before).for_each(|(now, before)| add(now, before));
-    add(now_rest, before_rest);
-    (update.iter().sum(), size.iter().sum())
 }

@@ -107,7 +107,7 @@ impl CpuBackend {
     /// Whether all that the step wrote are numbers.
     fn is_finite(&self, index: usize) -> bool {
         let step = &self.plan.steps[index];
-        let finite = |slot: usize, len: usize| self.slots[slot][..len].iter().all(|x| x.is_finite());
+        let finite = |slot: usize, len: usize| regraft_kernels::is_finite(&self.slots[slot][..len]);
         let updated = step.reads.iter().take(step.op.updates()).all(|read| match read.at {
             Location::Slot(slot) => finite(slot, read.shape.len()),
             Location::Constant(_) => true,
