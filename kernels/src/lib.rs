@@ -16,6 +16,7 @@ mod lhs;
 mod math;
 mod normalize;
 mod parallel;
+mod pixels;
 mod pool;
 mod reduce;
 mod scratch;
@@ -38,6 +39,7 @@ pub use elementwise::{
 pub use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
 pub use gemv::{GEMV_ROWS, gemv};
 pub use normalize::{l2_normalize, l2_normalize_dx, layer_norm, layer_norm_dx, normalize_batch_dx};
+pub use pixels::{is_opaque, normalise};
 pub use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
 pub use reduce::{
     is_finite, magnitudes, softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, squares, sum_products, sum_rows,

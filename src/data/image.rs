@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use fast_image_resize::images::{Image as Buffer, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use regraft_kernels as kernels;
 
 use super::preprocessing::{ChannelOrder, Fit, Preprocessing, Resample, Size};
 use crate::error::{Error, Result};
@@ -57,7 +58,7 @@ impl<'a> Image<'a> {
         Cow::Owned(match self.channels {
             1 => self.data.iter().flat_map(|&grey| [grey, grey, grey, u8::MAX]).collect(),
             3 => self.data.as_chunks().0.iter().flat_map(|&[r, g, b]| [r, g, b, u8::MAX]).collect(),
-            _ if self.data.iter().skip(3).step_by(4).all(|&alpha| alpha == u8::MAX) => return Cow::Borrowed(self.data),
+            _ if kernels::is_opaque(self.data.as_chunks().0) => return Cow::Borrowed(self.data),
             _ => self.data.as_chunks().0.iter().flat_map(|pixel| over_white(*pixel)).collect(),
         })
     }
@@ -181,10 +182,7 @@ impl Preprocessing {
         let rows = out.chunks_exact_mut(self.size.width as usize * 3).skip(top);
         let scaled_rows = scaled.buffer().as_chunks::<4>().0.chunks_exact(scaled.width() as usize);
         for (row, scaled_row) in rows.zip(scaled_rows) {
-            let pixels = row.as_chunks_mut().0.iter_mut().skip(left);
-            for (x, pixel) in pixels.zip(scaled_row) {
-                *x = std::array::from_fn::<f32, 3, _>(|c| lookup[c][usize::from(pixel[order[c]])]);
-            }
+            kernels::normalise(scaled_row, &lookup, order, row.as_chunks_mut().0.get_mut(left..).unwrap_or_default());
         }
     }
 }
