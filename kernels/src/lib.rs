@@ -46,5 +46,5 @@ pub use reduce::{
     sum_squares,
 };
 pub use scratch::Scratch;
-pub use transpose::transpose;
+pub use transpose::{permute, transpose};
 pub use update::{adadelta, adagrad, adam, adamax, amsgrad, nadam, nesterovs, rmsprop, sgd};

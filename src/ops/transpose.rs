@@ -10,7 +10,7 @@ use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::wgsl;
-use crate::tensor::{Shape, TensorType};
+use crate::tensor::TensorType;
 
 /// The dimensions in another order: dimension `i` of the value is `perm[i]` of `x` (ONNX operator spec, Transpose).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,16 +25,6 @@ impl Transpose {
         let mut perm = vec![0; self.perm.len()];
         self.perm.iter().enumerate().for_each(|(to, &from)| perm[from] = to);
         Self { perm }
-    }
-
-    /// Sizes `(count, rows, cols)` where this transposes each of `count` matrices, as NCHW to NHWC and back do.
-    fn matrices(&self, x: &Shape) -> Option<(usize, usize, usize)> {
-        let kept = self.perm.iter().enumerate().take_while(|(i, p)| i == *p).count();
-        let rest = &self.perm[kept..];
-        let turn = rest.first().map_or(0, |first| first - kept);
-        let rotates = rest.iter().enumerate().all(|(i, p)| *p == kept + (i + turn) % rest.len());
-        let (rows, cols) = x[kept..].split_at(turn);
-        rotates.then(|| (x[..kept].iter().product(), rows.iter().product(), cols.iter().product()))
     }
 }
 
@@ -55,26 +45,7 @@ impl Operator for Transpose {
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
-        let shape = x[0].shape;
-        if let Some((count, rows, cols)) = self.matrices(shape) {
-            let len = rows * cols;
-            for i in 0..count {
-                cpu::transpose(rows, cols, &x[0].data[i * len..][..len], &mut y[i * len..][..len]);
-            }
-            return;
-        }
-        let stride = |d: usize| shape[d + 1..].iter().product::<usize>();
-        let Some((&last, outer)) = self.perm.split_last() else { return };
-        for (row, y) in y.chunks_exact_mut(shape[last]).enumerate() {
-            let mut rest = row;
-            let mut start = 0;
-            for &d in outer.iter().rev() {
-                start += rest % shape[d] * stride(d);
-                rest /= shape[d];
-            }
-            let run = x[0].data[start..].iter().step_by(stride(last));
-            y.iter_mut().zip(run).for_each(|(y, x)| *y = *x);
-        }
+        cpu::permute(x[0].shape, &self.perm, x[0].data, y);
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {

@@ -177,17 +177,15 @@ impl Tensor {
     /// An `f32` tensor with its dimensions in the order of `perm`: dimension `i` of the result is `perm[i]` of this one.
     pub fn permute(&self, perm: &[usize]) -> Result<Self> {
         let data = self.as_f32().ok_or_else(|| Error::internal("permute takes f32 tensors"))?;
-        let view =
-            ndarray::ArrayViewD::from_shape(self.shape.to_vec(), data).map_err(|e| Error::internal(e.to_string()))?;
         let mut seen = vec![false; self.shape.rank()];
         let valid = perm.len() == seen.len()
             && perm.iter().all(|&p| seen.get_mut(p).is_some_and(|s| !std::mem::replace(s, true)));
         if !valid {
             return Err(Error::internal(format!("{perm:?} is no permutation of {}", self.shape)));
         }
-        let view = view.permuted_axes(perm.to_vec());
-        let shape = Shape::from(view.shape());
-        Self::f32(shape, view.iter().copied().collect())
+        let mut y = vec![0.0; data.len()];
+        regraft_kernels::permute(&self.shape, perm, data, &mut y);
+        Self::f32(perm.iter().map(|&d| self.shape[d]).collect::<Vec<_>>(), y)
     }
 
     /// The elements in `f64`, for references.
