@@ -42,7 +42,7 @@ pub use normalize::{l2_normalize, l2_normalize_dx, layer_norm, layer_norm_dx, no
 pub use pixels::{is_opaque, normalise};
 pub use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
 pub use reduce::{
-    is_finite, magnitudes, softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, squares, sum_products, sum_rows,
+    is_finite, magnitudes, softmax_dx, softmax_nll, softmax_nll_dx, softmax_rows, squared_norm, sum_products, sum_rows,
     sum_squares,
 };
 pub use scratch::Scratch;

@@ -74,7 +74,7 @@ fn add_rows(group: &[f32], cols: usize, first: usize, sums: &mut [f64]) {
 const LANES: usize = 8;
 
 /// `Σ x²`, in f64.
-pub fn squares(x: &[f32]) -> f64 {
+pub fn squared_norm(x: &[f32]) -> f64 {
     let (whole, rest) = x.as_chunks::<LANES>();
     let mut sums = [0.0f64; LANES];
     for x in whole {

@@ -11,7 +11,7 @@ use super::sum_like::ColumnSums;
 use super::{CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::Kernel;
+use crate::kernels::wgsl::{self, Kernel};
 use crate::tensor::{Shape, Tensor, TensorType};
 
 /// `y = (x − mean) / √(var + ε) · γ + β` per channel, with given statistics (Ioffe & Szegedy 2015, algorithm 2).
@@ -74,7 +74,7 @@ impl Operator for BatchNorm {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let c = x[1].shape.len();
-        let (kind, width) = if c.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
+        let (kind, width) = wgsl::unit(c);
         let kernel = Kernel::new([kind, include_str!("batch_norm.wgsl")].concat());
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
         let params = [(c / width) as u32, self.epsilon.to_bits()];

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-use super::sum_like::{ColumnSums, SUM_ROWS};
+use super::sum_like::ColumnSums;
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::tensor::TensorType;
@@ -44,8 +44,7 @@ impl Operator for BatchMean {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let rows = x[0].shape.rows_cols().0;
-        let scale = 1.0 / rows as f32;
-        ColumnSums { term: SUM_ROWS, scale, epsilon: 0.0 }.encode(cx, &[x[0].region], y.region, rows)
+        ColumnSums { scale: 1.0 / rows as f32, ..ColumnSums::PLAIN }.encode(cx, &[x[0].region], y.region, rows)
     }
 
     #[cfg(any(test, feature = "conformance"))]
@@ -82,7 +81,8 @@ impl Operator for BatchVariance {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let rows = x[0].shape.rows_cols().0;
-        let sums = ColumnSums { term: include_str!("batch_variance.wgsl"), scale: 1.0 / rows as f32, epsilon: 0.0 };
+        let (term, scale) = (include_str!("batch_variance.wgsl"), 1.0 / rows as f32);
+        let sums = ColumnSums { term, scale, ..ColumnSums::PLAIN };
         sums.encode(cx, &[x[0].region, x[1].region], y.region, rows)
     }
 

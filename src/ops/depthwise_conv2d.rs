@@ -175,8 +175,7 @@ impl Operator for DepthwiseConv2dInputGrad {
         let s = known(conv_shape(&self.window, split_nhwc(x[2].shape), x[1].shape));
         let (window, inputs) = (gpu_window(&s), [x[0].region, x[1].region]);
         if s.stride != [1, 1] {
-            let (kind, width) =
-                if s.c.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
+            let (kind, width) = wgsl::unit(s.c);
             let kernel = Kernel::new([kind, include_str!("depthwise_conv2d_input_grad.wgsl")].concat());
             let count = y.shape.len() / width;
             let params: Vec<u32> = [count as u32, (s.c / width) as u32].into_iter().chain(window.words()).collect();

@@ -9,7 +9,7 @@ use super::{BatchMean, BatchVariance, Case};
 use super::{BatchNorm, BatchNormGammaGrad, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::Kernel;
+use crate::kernels::wgsl::{self, Kernel};
 use crate::tensor::TensorType;
 
 /// `y = (x − mean) / √(var + ε) · γ + β` per channel with the statistics of the batch (Ioffe & Szegedy 2015, algorithm 1).
@@ -111,7 +111,7 @@ impl Operator for NormalizeBatchGrad {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let (rows, c) = x[1].shape.rows_cols();
-        let (kind, width) = if c.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
+        let (kind, width) = wgsl::unit(c);
         let kernel = Kernel::new([kind, include_str!("normalize_batch_grad.wgsl")].concat());
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
         let params = [(c / width) as u32, self.epsilon.to_bits(), (1.0 / rows as f32).to_bits()];

@@ -24,7 +24,7 @@ impl Operator for SumSquares {
     }
 
     fn eval_cpu(&self, _: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
-        y.fill(cpu::squares(x[0].data) as f32);
+        y.fill(cpu::squared_norm(x[0].data) as f32);
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "conformance"))]
 use super::Case;
 use super::attributes::expect_f32;
-
 use super::{CpuContext, GpuContext, GpuView, Operator, View};
 use crate::error::{OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};

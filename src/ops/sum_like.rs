@@ -24,9 +24,6 @@ const RUN: usize = 64;
 /// Most runs of rows that a second dispatch sums up.
 const RUNS: usize = 64;
 
-/// The term of [`ColumnSums`] that is the element itself.
-pub(super) const SUM_ROWS: &str = include_str!("sum_rows.wgsl");
-
 /// `scale · Σ term` over the rows of a matrix, for each column.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ColumnSums {
@@ -38,6 +35,9 @@ pub(super) struct ColumnSums {
 }
 
 impl ColumnSums {
+    /// Sums of the elements themselves.
+    pub(super) const PLAIN: Self = Self { term: include_str!("sum_rows.wgsl"), scale: 1.0, epsilon: 0.0 };
+
     /// Sums over `rows` rows of as many columns as `y` has elements; of very many rows, runs are summed first.
     pub(super) fn encode(self, cx: &mut GpuContext, x: &[Region], y: Region, rows: usize) -> Result<()> {
         let parts = (rows / (RUN * slices(y.len, rows).0)).clamp(1, RUNS);
@@ -48,7 +48,7 @@ impl ColumnSums {
         let parts = rows.div_ceil(run);
         let sums = cx.scratch(parts * y.len);
         Self { scale: 1.0, ..self }.encode_runs(cx, x, sums, y.len, rows, run)?;
-        Self { term: SUM_ROWS, ..self }.encode_runs(cx, &[sums], y, y.len, parts, parts)
+        Self { term: Self::PLAIN.term, ..self }.encode_runs(cx, &[sums], y, y.len, parts, parts)
     }
 
     /// Sums each column over `run` of the rows at a time, each run into a row of `y`.
@@ -61,8 +61,7 @@ impl ColumnSums {
         rows: usize,
         run: usize,
     ) -> Result<()> {
-        let (kind, width) =
-            if columns.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) };
+        let (kind, width) = wgsl::unit(columns);
         let (slices, tile) = slices(columns, run);
         let kernel = wgsl::columns(kind, self.term, slices * tile, tile);
         let (parts, tiles) = (y.len / columns, (columns / width).div_ceil(tile));
@@ -92,7 +91,7 @@ pub(super) fn encode_sum_runs(
     rows: usize,
     run: usize,
 ) -> Result<()> {
-    ColumnSums { term: SUM_ROWS, scale: 1.0, epsilon: 0.0 }.encode_runs(cx, &[x], y, columns, rows, run)
+    ColumnSums::PLAIN.encode_runs(cx, &[x], y, columns, rows, run)
 }
 
 impl Operator for SumLike {
@@ -129,8 +128,7 @@ impl Operator for SumLike {
             return encode_sum(false, cx, x[0].region, y.region);
         }
         if from[from.rank() - kept..] == to[to.rank() - kept..] {
-            let sums = ColumnSums { term: SUM_ROWS, scale: 1.0, epsilon: 0.0 };
-            return sums.encode(cx, &[x[0].region], y.region, from.len() / to.len());
+            return ColumnSums::PLAIN.encode(cx, &[x[0].region], y.region, from.len() / to.len());
         }
         let missing = from.rank() - to.rank();
         let stays = |d: usize| d >= missing && to[d - missing] == from[d];

@@ -93,11 +93,12 @@ fn is_update(plan: &Plan, step: usize) -> bool {
 /// Whether both do the same to other values.
 fn alike(a: &Dispatch, b: &Dispatch) -> bool {
     let kinds = |d: &Dispatch| d.bindings.iter().map(|b| b.written).collect::<Vec<_>>();
-    a.by_element
-        && b.by_element
-        && a.kernel == b.kernel
-        && a.params.get(3..) == b.params.get(3..)
-        && kinds(a) == kinds(b)
+    a.by_element && b.by_element && a.kernel == b.kernel && numbers(a) == numbers(b) && kinds(a) == kinds(b)
+}
+
+/// Words of `Params` behind those of [`GpuContext::dispatch_each`]: first workgroup, width and count.
+fn numbers(dispatch: &Dispatch) -> &[u32] {
+    dispatch.params.get(3..).unwrap_or_default()
 }
 
 /// Elements of a value in an arena: the next one starts aligned.
@@ -178,7 +179,6 @@ fn join(run: &[(usize, Dispatch)], len: usize, plan: &Plan, limits: GpuLimits) -
     let whole = |(a, b): (&Binding, &Binding)| if a == b { a.region } else { Region { len, ..a.region } };
     let regions: Vec<Region> = first.bindings.iter().zip(&second.bindings).map(whole).collect();
     let (read, written) = regions.split_at(first.bindings.iter().filter(|b| !b.written).count());
-    let numbers = first.params.get(3..).unwrap_or_default();
-    cx.dispatch_each(&first.kernel, read, written, len.div_ceil(4), numbers)?;
+    cx.dispatch_each(&first.kernel, read, written, len.div_ceil(4), numbers(first))?;
     Ok(cx.finish().0.into_iter().map(|dispatch| (*step, dispatch)).collect())
 }

@@ -25,6 +25,11 @@ pub(crate) fn rows(f: &str, along: usize) -> Kernel {
     Kernel::new([include_str!("rows.wgsl"), f].concat()).with("WG", invocations as f64)
 }
 
+/// What a kernel of rows of `columns` elements works on at a time: WGSL that says what `T` is, and its elements.
+pub(crate) fn unit(columns: usize) -> (&'static str, usize) {
+    if columns.is_multiple_of(4) { ("alias T = vec4<f32>;\n", 4) } else { ("alias T = f32;\n", 1) }
+}
+
 /// Sums over the rows of a matrix by workgroups of `invocations`, `tile` columns each: `term` is WGSL of
 /// `fn term(i: u32, column: u32) -> T` with the bindings, see `columns.wgsl`; `kind` says what `T` is.
 pub(crate) fn columns(kind: &str, term: &str, invocations: usize, tile: usize) -> Kernel {
@@ -78,7 +83,7 @@ pub(crate) fn gather(dims: &[(usize, usize)], offset: usize) -> Option<Strided> 
     let len: usize = dims.iter().map(|d| d.0).product();
     let mut dims = joined(dims.iter().map(|&(extent, stride)| [extent, stride, 0]).collect());
     let width = if offset.is_multiple_of(4) { widened(&mut dims, &[1]) } else { 1 };
-    let kind = if width == 4 { "alias T = vec4<f32>;\n" } else { "alias T = f32;\n" };
+    let (kind, _) = unit(width);
     let mut params = dim_words(&dims)?;
     params.push((offset / width) as u32);
     let kernel = Kernel::new([kind, include_str!("gather.wgsl")].concat());
