@@ -39,6 +39,7 @@ pub use elementwise::{
 pub use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
 pub use gemv::{GEMV_ROWS, gemv};
 pub use normalize::{l2_normalize, l2_normalize_dx, layer_norm, layer_norm_dx, normalize_batch_dx};
+pub use parallel::threads;
 pub use pixels::{is_opaque, normalise};
 pub use pool::{PoolShape, avg_pool, avg_pool_dx, global_avg_pool, max_pool, max_pool_dx};
 pub use reduce::{

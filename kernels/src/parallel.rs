@@ -61,14 +61,16 @@ fn halve<C: Cut>(items: Range<usize>, pieces: usize, whole: C, body: &(impl Fn(R
     join(|| halve(items.start..middle, left, first, body), || halve(middle..items.end, pieces - left, rest, body));
 }
 
+/// Threads that share the work of a kernel that is called here.
 #[cfg(feature = "threads")]
-fn threads() -> usize {
+pub fn threads() -> usize {
     // A thread of no pool would wait for rayon's global one, which wasm does not have.
     if rayon_core::current_thread_index().is_some() { rayon_core::current_num_threads() } else { 1 }
 }
 
+/// Threads that share the work of a kernel that is called here.
 #[cfg(not(feature = "threads"))]
-fn threads() -> usize {
+pub fn threads() -> usize {
     1
 }
 

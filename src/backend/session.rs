@@ -41,7 +41,7 @@ impl Session {
     /// # Errors
     /// `shape` where the graph does not allow the batch, `over-budget`; on a GPU those of [`Backend::new`].
     pub fn on(device: &Device, graph: &Graph, batch: usize, budget: Option<u64>) -> Result<Self> {
-        let (plan, outputs) = compile(graph, batch, budget)?;
+        let (plan, outputs) = compile(device, graph, batch, budget)?;
         let backend = Backend::new(plan, device)?;
         let request = backend.request(&outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())?;
         Ok(Self { backend, outputs, request, read: None })
@@ -130,10 +130,13 @@ impl Session {
 }
 
 /// The plan, and names and shapes of the outputs. The graphs on the way hold folded weights; they end here, before packing.
-fn compile(graph: &Graph, batch: usize, budget: Option<u64>) -> Result<(Plan, Vec<(String, Shape)>)> {
+fn compile(device: &Device, graph: &Graph, batch: usize, budget: Option<u64>) -> Result<(Plan, Vec<(String, Shape)>)> {
     let batched = graph.for_inference().with_batch(batch)?;
     let outputs = batched.outputs().iter().map(|o| batched.get(*o)).map(|v| (v.name.clone(), v.ty.shape.clone()));
     let outputs = outputs.collect();
     let lowered = rewrite::fuse(&rewrite::lower(&batched)?)?;
-    Ok((Plan::new(&lowered, budget)?, outputs))
+    // Several threads would share the few rows of a band.
+    let in_bands = matches!(device, Device::Cpu) && regraft_kernels::threads() == 1;
+    let plan = if in_bands { Plan::in_bands(&lowered, budget)? } else { Plan::new(&lowered, budget)? };
+    Ok((plan, outputs))
 }

@@ -1,5 +1,6 @@
 //! Slots by lifetime: a value's memory is free for others after its last reader.
 
+use super::bands::Found;
 use super::{is_alias, reads_elements};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Vertex};
@@ -32,10 +33,23 @@ fn read_by_updates(graph: &Graph, root: &[usize]) -> Vec<bool> {
     read
 }
 
-/// Assigns slots in the order of the graph; a free slot that fits best is taken before a new one is made.
-pub(super) fn assign(graph: &Graph) -> Result<Assignment> {
+/// Assigns slots in the order of the graph; a free slot that fits best is taken before a new one is made. What runs in bands is
+/// one reader and writer of all its values, and holds parts of those it hands on.
+pub(super) fn assign(graph: &Graph, chains: &[Found]) -> Result<Assignment> {
     let root = roots(graph);
-    let last_read = last_reads(graph, &root);
+    let mut last_read = last_reads(graph, &root);
+    let mut lens: Vec<usize> = graph.iter().map(|(_, vertex)| vertex.ty.shape.len()).collect();
+    let mut ended_with: Vec<Vec<usize>> = vec![Vec::new(); graph.len()];
+    for chain in chains {
+        chain.vertices.iter().zip(&chain.buffers).for_each(|(id, len)| lens[id.index()] = *len);
+        let Some(end) = chain.vertices.last().map(|id| id.index()) else { continue };
+        for value in chain.vertices.iter().flat_map(|id| &graph.get(*id).inputs).map(|input| root[input.index()]) {
+            if last_read[value].is_some_and(|last| last < end) {
+                last_read[value] = Some(end);
+                ended_with[end].push(value);
+            }
+        }
+    }
     let own = read_by_updates(graph, &root);
     let mut slots: Vec<usize> = Vec::new();
     let mut slot_of: Vec<Option<usize>> = vec![None; graph.len()];
@@ -51,7 +65,7 @@ pub(super) fn assign(graph: &Graph) -> Result<Assignment> {
                 return Err(Error::internal("an alias of a value without memory"));
             }
         } else {
-            let len = vertex.ty.shape.len();
+            let len = lens[index];
             slot_of[index] = Some(if persists(vertex) || own[index] {
                 new_slot(&mut slots, len)
             } else {
@@ -60,6 +74,7 @@ pub(super) fn assign(graph: &Graph) -> Result<Assignment> {
         }
         // Whatever is read here for the last time makes room for the vertices after this one, never for this one itself.
         let mut released: Vec<usize> = vertex.inputs.iter().map(|i| root[i.index()]).chain([root[index]]).collect();
+        released.append(&mut ended_with[index]);
         released.sort_unstable();
         released.dedup();
         for value in released.into_iter().filter(|v| last_read[*v] == Some(index) && !own[*v]) {

@@ -1,6 +1,7 @@
 //! From a graph to a list of steps over memory slots. A plan is immutable and made once per batch size; running it
 //! plans nothing and looks up nothing by name.
 
+mod bands;
 mod lifetime;
 
 use std::collections::HashMap;
@@ -10,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Vertex, VertexId};
 use crate::ops::Op;
 use crate::tensor::{Shape, Tensor, TensorType};
+use bands::Found;
+pub use bands::{Chain, Piece};
 
 /// Where a value lies while a plan runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Step {
 pub struct Plan {
     /// What runs, in order.
     pub steps: Vec<Step>,
+    /// Those of them that run in bands of rows; the slots they hand values on in hold a band.
+    pub chains: Vec<Chain>,
     /// Elements of each slot.
     pub slots: Vec<usize>,
     /// Stored values, shared with the graph.
@@ -68,9 +73,23 @@ impl Plan {
     /// # Errors
     /// `over-budget` where slots and constants need more than `budget` bytes.
     pub fn new(graph: &Graph, budget: Option<u64>) -> Result<Self> {
-        let assignment = lifetime::assign(graph)?;
+        Self::with_chains(graph, budget, &[])
+    }
+
+    /// [`Plan::new`] for a single thread of a processor: convolutions hand on large images in bands that stay in its cache. The
+    /// results are the same, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn in_bands(graph: &Graph, budget: Option<u64>) -> Result<Self> {
+        Self::with_chains(graph, budget, &bands::find(graph))
+    }
+
+    fn with_chains(graph: &Graph, budget: Option<u64>, chains: &[Found]) -> Result<Self> {
+        let assignment = lifetime::assign(graph, chains)?;
         let mut plan = Self {
             steps: Vec::new(),
+            chains: Vec::new(),
             slots: assignment.slots,
             constants: Vec::new(),
             initial: Vec::new(),
@@ -84,6 +103,9 @@ impl Plan {
             locations[id.index()] = Some(location);
             let first = vertex.inputs.first().and_then(|i| locations[i.index()]);
             let aliases = is_alias(&vertex.op) && first == Some(location);
+            if let Some(chain) = chains.iter().find(|chain| chain.vertices.first() == Some(&id)) {
+                plan.chains.push(chain.at(plan.steps.len(), vertex.ty.shape[0]));
+            }
             if !(vertex.is_stored() || matches!(vertex.op, Op::Input(_)) || aliases) {
                 plan.steps.push(step(graph, vertex, &locations, location)?);
             }

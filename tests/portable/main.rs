@@ -7,6 +7,7 @@ wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 mod common;
 
 mod augmentation;
+mod bands;
 mod conformance;
 mod cut_points;
 mod grad_cam;

@@ -1,5 +1,6 @@
 //! Runs plans with the kernels of `regraft-kernels`, one step after the other.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use regraft_kernels::Scratch;
@@ -7,7 +8,7 @@ use regraft_kernels::Scratch;
 use super::StepTime;
 use crate::error::{Error, Result};
 use crate::ops::{CpuContext, Prepared, View};
-use crate::plan::{Location, Plan, Step};
+use crate::plan::{Chain, Location, Piece, Plan, Step};
 use crate::tensor::Tensor;
 
 /// A plan with its arena and prepared weights.
@@ -24,6 +25,12 @@ pub struct CpuBackend {
 struct Weights {
     prepared: Prepared,
     fixed: bool,
+}
+
+/// Floats of its slot that a step has written.
+struct Written {
+    step: usize,
+    floats: Range<usize>,
 }
 
 impl CpuBackend {
@@ -68,28 +75,51 @@ impl CpuBackend {
 
     /// See [`super::Backend::run`].
     pub fn run(&mut self) {
-        (0..self.plan.steps.len()).for_each(|index| self.execute(index));
+        self.run_watched(&mut |_, _| true);
+    }
+
+    /// Runs until `goes_on` says no of what a step, or a piece of one, has written; gives the step. A step that updates in place
+    /// writes nothing.
+    fn run_watched(&mut self, goes_on: &mut dyn FnMut(&Self, Written) -> bool) -> Option<usize> {
+        let plan = Arc::clone(&self.plan);
+        let (mut chains, mut step) = (plan.chains.iter().peekable(), 0);
+        while step < plan.steps.len() {
+            if let Some(chain) = chains.next_if(|chain| chain.first == step) {
+                let pieces = (0..chain.images).flat_map(|image| chain.pieces.iter().map(move |piece| (image, piece)));
+                for (image, piece) in pieces {
+                    let floats = self.execute_piece(chain, image, piece);
+                    let step = chain.first + piece.stage;
+                    if !goes_on(self, Written { step, floats }) {
+                        return Some(step);
+                    }
+                }
+                step += chain.len;
+            } else {
+                self.execute(step);
+                if !goes_on(self, Written { step, floats: 0..plan.steps[step].shape.len() }) {
+                    return Some(step);
+                }
+                step += 1;
+            }
+        }
+        None
     }
 
     /// See [`super::Backend::profile`].
     pub fn profile(&mut self, now: &mut dyn FnMut() -> f64) -> Vec<StepTime> {
-        let mut times = Vec::with_capacity(self.plan.steps.len() + 1);
-        times.push(now());
-        for index in 0..self.plan.steps.len() {
-            self.execute(index);
-            times.push(now());
-        }
-        self.plan.steps.iter().zip(times.windows(2)).map(|(step, t)| StepTime::new(step, t[1] - t[0])).collect()
+        let (mut times, mut last) = (vec![0.0; self.plan.steps.len()], now());
+        self.run_watched(&mut |_, Written { step, .. }| {
+            let time = now();
+            times[step] += time - std::mem::replace(&mut last, time);
+            true
+        });
+        self.plan.steps.iter().zip(times).map(|(step, time)| StepTime::new(step, time)).collect()
     }
 
     /// See [`super::Backend::run_checked`].
     pub fn run_checked(&mut self) -> Option<String> {
-        (0..self.plan.steps.len())
-            .find(|&index| {
-                self.execute(index);
-                !self.is_finite(index)
-            })
-            .map(|index| self.plan.steps[index].vertex.clone())
+        let found = self.run_watched(&mut |backend, written| backend.is_finite(&written));
+        found.map(|step| self.plan.steps[step].vertex.clone())
     }
 
     fn execute(&mut self, index: usize) {
@@ -104,15 +134,39 @@ impl CpuBackend {
         self.slots[step.writes] = y;
     }
 
-    /// Whether all that the step wrote are numbers.
-    fn is_finite(&self, index: usize) -> bool {
-        let step = &self.plan.steps[index];
-        let finite = |slot: usize, len: usize| regraft_kernels::is_finite(&self.slots[slot][..len]);
+    /// Runs a piece of a chain; gives the floats it wrote, in the slot.
+    fn execute_piece(&mut self, chain: &Chain, image: usize, piece: &Piece) -> Range<usize> {
+        let index = chain.first + piece.stage;
+        let (step, weights) = (&self.plan.steps[index], &mut self.prepared[index]);
+        let behind = |range: &Range<usize>, floats: usize| range.start + image * floats..range.end + image * floats;
+        let len = step.shape.len() / chain.images;
+        let whole = behind(&piece.place, len);
+        let floats = if piece.stage + 1 == chain.len { whole.clone() } else { piece.y.clone() };
+        let mut y = std::mem::take(&mut self.slots[step.writes]);
+        y.copy_within(piece.kept.clone(), 0);
+        let mut x = views(&self.plan, &self.slots, step, 0);
+        let images = if piece.stage == 0 { step.reads[0].shape.len() / chain.images } else { 0 };
+        if let Location::Slot(slot) = step.reads[0].at {
+            x[0] = View { shape: &piece.x_shape, data: &self.slots[slot][behind(&piece.x, images)] };
+        }
+        if let Some(view) = piece.residual.and_then(|index| x.get_mut(index)) {
+            *view = View { shape: &piece.y_shape, data: &view.data[whole] };
+        }
+        let mut cx = CpuContext { scratch: &mut self.scratch, prepared: &mut weights.prepared, fixed: weights.fixed };
+        piece.op.eval_cpu(&mut cx, &x, &mut y[floats.clone()]);
+        self.slots[step.writes] = y;
+        floats
+    }
+
+    /// Whether all that was written are numbers.
+    fn is_finite(&self, Written { step, floats }: &Written) -> bool {
+        let step = &self.plan.steps[*step];
+        let finite = |slot: usize, floats: Range<usize>| regraft_kernels::is_finite(&self.slots[slot][floats]);
         let updated = step.reads.iter().take(step.op.updates()).all(|read| match read.at {
-            Location::Slot(slot) => finite(slot, read.shape.len()),
+            Location::Slot(slot) => finite(slot, 0..read.shape.len()),
             Location::Constant(_) => true,
         });
-        updated && finite(step.writes, step.shape.len())
+        updated && finite(step.writes, floats.clone())
     }
 
     /// See [`super::Backend::read`].
