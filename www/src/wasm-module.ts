@@ -181,6 +181,8 @@ export interface TrainStatus {
 export interface WasmModule {
   version(): string;
   printSummary(vertices: readonly VertexSummary[], total: number, trainable: number): string;
+  /** Has tiles of products and convolutions have at most so many rows. */
+  limitTileRows(rows: number): void;
   memoryUse(): { wasmBytes: number; liveTensors: number };
   WasmModel: { load(files: Map<string, Uint8Array>, options: ModelOptions): WasmModel };
   WasmTrunk: { load(bytes: Uint8Array): WasmTrunk };

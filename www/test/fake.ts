@@ -91,6 +91,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
   return {
     version: () => 'fake',
     printSummary: unused,
+    limitTileRows: () => undefined,
     memoryUse: () => ({ wasmBytes: 1000, liveTensors: log.live }),
     WasmModel: {
       load: (files) => {
