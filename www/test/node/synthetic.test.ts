@@ -56,18 +56,23 @@ test('colours are learned, exported, read back and predicted alike', async () =>
   await model.dispose();
 });
 
-test('the same seed gives the same numbers, bit for bit, with one worker and with two', async () => {
-  const losses = async (threads: number): Promise<readonly { loss: number }[]> => {
+test('the same seed gives the same numbers and files, bit for bit, with one worker and with two', async () => {
+  const run = async (threads: number): Promise<{ losses: number[]; files: Buffer[] }> => {
     const own = await createEngine({ threads });
     const model = await head(own);
     const { iterations } = await model.fit(await own.dataset(samples(6)), { epochs: 3, seed: SEED });
+    const modelCard = Object.fromEntries(Array.from({ length: 9 }, (_, at) => [`card ${at}`, 'text']));
+    const exports = [await model.export('regraft', { modelCard }), await model.export('onnx', { modelCard })];
     await own.dispose();
-    return iterations;
+    return { losses: iterations.map(({ loss }) => loss), files: exports.flatMap(({ files }) => Object.values(files).map((bytes) => Buffer.from(bytes))) };
   };
-  const one = await losses(1);
-  assert.ok(one.length > 0);
-  assert.deepEqual(await losses(1), one);
-  assert.deepEqual(await losses(2), one);
+  const one = await run(1);
+  assert.ok(one.losses.length > 0 && one.files.length === 2);
+  for (const other of [await run(1), await run(2)]) {
+    assert.deepEqual(other.losses, one.losses);
+    // Not deepEqual, which would print megabytes.
+    assert.ok(other.files.every((file, at) => file.equals(one.files[at]!)), 'files differ');
+  }
 });
 
 test('features are kept, saved, read and trained on like the images they come from', async () => {
