@@ -1,8 +1,9 @@
 // The package as built, in Node, on an untrained network and coloured noise.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { createEngine, type Dataset, type Engine, type FeatureSet, type Model, type Preprocessing, type Sample } from 'regraft';
-import { random } from './onnx.js';
+import { random, vgg } from './onnx.js';
 
 const COLOURS = { blue: [40, 60, 200], green: [40, 190, 60], red: [200, 50, 40] } as const;
 const SEED = 7;
@@ -72,6 +73,21 @@ test('the same seed gives the same numbers and files, bit for bit, with one work
     assert.deepEqual(other.losses, one.losses);
     // Not deepEqual, which would print megabytes.
     assert.ok(other.files.every((file, at) => file.equals(one.files[at]!)), 'files differ');
+  }
+});
+
+test('a file tells by its digest which file the network came from', async () => {
+  const bytes = vgg(16, 2, SEED);
+  // Of one file the platform makes the digest, of several the engine.
+  const more: Record<string, Uint8Array>[] = [{}, { 'notes.txt': Uint8Array.of(1, 2, 3) }];
+  for (const others of more) {
+    const model = await engine.load({ files: { 'model.onnx': bytes, ...others } });
+    const written = Buffer.from((await model.export('regraft')).files['model.regraft.safetensors']!);
+    const header = JSON.parse(written.toString('utf8', 8, 8 + Number(written.readBigUInt64LE())));
+    assert.deepEqual(JSON.parse(header['__metadata__']['regraft.provenance']), {
+      'source.format': 'onnx', 'source.sha256': createHash('sha256').update(bytes).digest('hex'),
+    });
+    await model.dispose();
   }
 });
 
