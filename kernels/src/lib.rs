@@ -47,5 +47,6 @@ pub use reduce::{
     sum_squares,
 };
 pub use scratch::Scratch;
+pub use tile::limit_tile_rows;
 pub use transpose::{permute, transpose};
 pub use update::{adadelta, adagrad, adam, adamax, amsgrad, nadam, nesterovs, rmsprop, sgd};

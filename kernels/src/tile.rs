@@ -9,6 +9,7 @@
 )]
 
 use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::gemm::{Epilogue, PackedB};
 use super::lhs::{Acc, Lhs};
@@ -19,10 +20,17 @@ pub(super) const NR: usize = 8;
 /// Rows in the largest tile. With FMA, 12 accumulators, two B vectors and one A value fill the 15 registers V8 hands
 /// out; a product that is added later needs one more.
 pub(super) const MAX_MR: usize = if cfg!(target_feature = "relaxed-simd") { 6 } else { 5 };
+/// Rows in the tiles that are used.
+static ROWS: AtomicUsize = AtomicUsize::new(MAX_MR);
 /// Bytes of B that one sweep over the rows of A may touch, so that they stay in the second-level cache.
 const B_BLOCK_BYTES: usize = 768 << 10;
 /// Longest k range worth one pass: six rows of A and a panel of B then share the first-level cache.
 pub(super) const K_BLOCK: usize = 768;
+
+/// Has tiles of at most `rows` rows, for compilers that run out of registers before: no bit of a result depends on it.
+pub fn limit_tile_rows(rows: usize) {
+    ROWS.store(rows.clamp(1, MAX_MR), Ordering::Relaxed);
+}
 
 /// Splits `0..k` into ranges of nearly equal length, none above `longest`: one range for `k` up to it, even for 0.
 pub(super) fn k_blocks(k: usize, longest: usize) -> impl Iterator<Item = Range<usize>> {
@@ -51,7 +59,7 @@ pub(super) struct Out<'a> {
 pub(super) fn multiply<L: Lhs>(m: usize, a: &mut L, block: Block<'_>, out: &mut Out<'_>) {
     let panels = block.b.n.div_ceil(NR);
     let step = (B_BLOCK_BYTES / (NR * size_of::<f32>() * a.depth().max(1))).max(1);
-    let tiles = m.div_ceil(MAX_MR);
+    let tiles = m.div_ceil(ROWS.load(Ordering::Relaxed));
     for start in (0..panels).step_by(step) {
         let range = start..panels.min(start + step);
         for tile in 0..tiles {
@@ -206,4 +214,28 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
 fn panels<const NP: usize>(x: &[f32]) -> [[F32x4; 2]; NP] {
     let x = x[..NP * NR].as_chunks::<NR>().0;
     unrolled([F32x4::ZERO; 2], |q| F32x4::load_pair(&x[q]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gemm::gemm;
+    use super::super::testing::Rng;
+    use super::*;
+
+    #[test]
+    fn tiles_of_any_height_give_the_same_bits() {
+        let (m, k, n) = (23, 37, 29);
+        let mut rng = Rng::new(1);
+        let (a, b) = (rng.fill(m * k), PackedB::pack(k, n, &rng.fill(k * n)));
+        let product = |rows| {
+            limit_tile_rows(rows);
+            let mut y = vec![f32::NAN; m * n];
+            gemm(m, &a, &b, &mut y, Epilogue::default());
+            y.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let usual = product(MAX_MR);
+        for rows in [0, 1, 2, 3, 4, 5, 7, MAX_MR] {
+            assert!(product(rows) == usual, "{rows} rows");
+        }
+    }
 }

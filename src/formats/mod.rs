@@ -1,6 +1,5 @@
 //! Readers and writers of model files. Bytes are hostile: nothing in here trusts a length, an offset or a count.
 
-mod digest;
 pub mod onnx;
 pub mod pytorch;
 pub mod regraft;
@@ -9,8 +8,6 @@ pub mod safetensors;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-pub(crate) use digest::Hash;
 
 /// File formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

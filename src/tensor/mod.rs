@@ -1,12 +1,16 @@
 //! Host tensors: a shape and its elements in row-major order.
 
+mod digest;
 mod shape;
+
+use std::sync::OnceLock;
 
 use half::f16;
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub(crate) use digest::{Digest, Hash, hex};
 pub use shape::Shape;
 
 /// Element types of tensors.
@@ -79,10 +83,18 @@ impl Data {
 }
 
 /// A tensor on the host.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Tensor {
     shape: Shape,
     data: Data,
+    /// Once asked for, and as long as the elements stay.
+    digest: OnceLock<Digest>,
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.data == other.data
+    }
 }
 
 impl Tensor {
@@ -90,7 +102,7 @@ impl Tensor {
     pub fn new(shape: impl Into<Shape>, data: Data) -> Result<Self> {
         let shape = shape.into();
         match shape.checked_len() {
-            Some(len) if len == data.len() => Ok(Self { shape, data }),
+            Some(len) if len == data.len() => Ok(Self { shape, data, digest: OnceLock::new() }),
             _ => Err(Error::Shape {
                 vertex: String::new(),
                 op: "tensor",
@@ -109,12 +121,12 @@ impl Tensor {
     pub fn zeros(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
         let data = Data::F32(vec![0.0; shape.len()]);
-        Self { shape, data }
+        Self { shape, data, digest: OnceLock::new() }
     }
 
     /// A tensor without dimensions.
     pub fn scalar(value: f32) -> Self {
-        Self { shape: Shape::default(), data: Data::F32(vec![value]) }
+        Self { shape: Shape::default(), data: Data::F32(vec![value]), digest: OnceLock::new() }
     }
 
     /// Extent of each dimension.
@@ -147,6 +159,7 @@ impl Tensor {
 
     /// Mutable elements of an `f32` tensor.
     pub fn as_f32_mut(&mut self) -> Option<&mut [f32]> {
+        self.digest.take();
         match &mut self.data {
             Data::F32(v) => Some(v),
             _ => None,
@@ -200,6 +213,21 @@ impl Tensor {
         let mut array = ArrayD::zeros(self.shape.to_vec());
         array.iter_mut().zip(values).for_each(|(a, v)| *a = v);
         array
+    }
+
+    /// SHA-256 of the elements as bytes. Later calls give what the first one found: weights are many, and change seldom.
+    pub(crate) fn digest(&self) -> &Digest {
+        self.digest.get_or_init(|| {
+            let mut hash = Hash::default();
+            match &self.data {
+                Data::F32(v) => hash.update(bytemuck::cast_slice::<f32, u8>(v)),
+                Data::I32(v) => hash.update(bytemuck::cast_slice::<i32, u8>(v)),
+                Data::I64(v) => hash.update(bytemuck::cast_slice::<i64, u8>(v)),
+                Data::U8(v) => hash.update(v),
+                Data::Bool(v) => hash.update(v.iter().map(|&x| u8::from(x)).collect::<Vec<_>>()),
+            }
+            hash.finish()
+        })
     }
 
     /// Bytes the elements take.

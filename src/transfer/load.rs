@@ -10,8 +10,9 @@ use super::settings::{LearningConfig, Settings};
 use crate::data::{Preprocessing, PreprocessingPatch, Size};
 use crate::error::{Error, Result};
 use crate::formats::safetensors::FloatType;
-use crate::formats::{Format, Hash, onnx, pytorch, regraft, safetensors};
+use crate::formats::{Format, onnx, pytorch, regraft, safetensors};
 use crate::graph::Graph;
+use crate::tensor::{Hash, hex};
 use crate::zoo::{Architecture, Weights};
 
 /// Files of a model by name; most models are one file.
@@ -29,6 +30,8 @@ pub struct LoadOptions {
     pub labels: Option<Vec<String>>,
     /// Fields that differ from what the file or the architecture says.
     pub preprocessing: Option<PreprocessingPatch>,
+    /// Whether the SHA-256 of the file goes into the model's provenance, which takes some time; `true`. Else [`Model::set_digest`] may follow.
+    pub digest: Option<bool>,
     /// Seed of the weights where there is no file.
     pub seed: Option<u64>,
 }
@@ -39,6 +42,10 @@ const PREPROCESSING: &str = "regraft.preprocessing";
 const CONFIGURATION: &str = "regraft.configuration";
 const SETTINGS: &str = "regraft.settings";
 const PROVENANCE: &str = "regraft.provenance";
+
+/// Entries of the provenance for the format of the file and its digest.
+const FORMAT: &str = "source.format";
+const DIGEST: &str = "source.sha256";
 
 /// Classes of an architecture without weights: ImageNet's.
 const DEFAULT_CLASSES: usize = 1000;
@@ -58,7 +65,15 @@ impl Model {
                 let weights = Weights::Random { seed: options.seed.unwrap_or_default(), classes: DEFAULT_CLASSES };
                 Self::from_zoo(architecture, weights, BTreeMap::new())?
             }
-            Some((format, bytes)) => Self::from_file(format, bytes, files, architecture)?,
+            Some((format, bytes)) => {
+                let mut provenance = BTreeMap::from([(FORMAT.to_owned(), format.to_string())]);
+                if options.digest.unwrap_or(true) {
+                    let mut hash = Hash::default();
+                    hash.update(bytes);
+                    provenance.insert(DIGEST.to_owned(), hex(&hash.finish()));
+                }
+                Self::from_file(format, bytes, files, architecture, provenance)?
+            }
         };
         if let Some(patch) = &options.preprocessing {
             model.preprocessing = model.preprocessing.patched(patch)?;
@@ -69,11 +84,21 @@ impl Model {
         Ok(model)
     }
 
-    fn from_file(format: Format, bytes: &[u8], files: &Files<'_>, architecture: Option<Architecture>) -> Result<Self> {
-        let mut hash = Hash::default();
-        hash.update(bytes);
-        let digest = ("source.sha256".to_owned(), hash.finish());
-        let provenance = BTreeMap::from([("source.format".to_owned(), format.to_string()), digest]);
+    /// Puts the SHA-256 of its file, in hexadecimal digits, into the provenance of a model that was loaded without. A model whose file
+    /// tells where it came from itself stays as it is.
+    pub fn set_digest(&mut self, digest: String) {
+        if self.provenance.contains_key(FORMAT) {
+            self.provenance.entry(DIGEST.to_owned()).or_insert(digest);
+        }
+    }
+
+    fn from_file(
+        format: Format,
+        bytes: &[u8],
+        files: &Files<'_>,
+        architecture: Option<Architecture>,
+        provenance: BTreeMap<String, String>,
+    ) -> Result<Self> {
         let weights = |state: pytorch::StateDict| {
             let found = architecture.or_else(|| Architecture::detect(&state));
             let found = found.ok_or_else(|| {

@@ -14,9 +14,8 @@ use super::settings::Settings;
 use crate::backend::Device;
 use crate::data::{FeatureSet, Preprocessing};
 use crate::error::{Error, Result};
-use crate::formats::Hash;
 use crate::graph::{Graph, Split};
-use crate::tensor::Tensor;
+use crate::tensor::{Hash, Tensor, hex};
 use crate::train::{Checkpoint, FitOptions, Parameters, Trainer};
 
 /// A network with its labels, preprocessing and learning configuration.
@@ -247,24 +246,15 @@ impl Model {
         Ok(batch)
     }
 
-    /// Inputs of the network.
-    pub fn inputs(&self) -> Result<Vec<TensorInfo>> {
-        self.infos(self.graph.inputs())
-    }
-
-    /// Outputs of the network.
-    pub fn outputs(&self) -> Result<Vec<TensorInfo>> {
-        self.infos(self.graph.outputs())
-    }
-
-    fn infos(&self, ids: &[crate::graph::VertexId]) -> Result<Vec<TensorInfo>> {
+    /// Inputs and outputs of the network.
+    pub fn signature(&self) -> Result<[Vec<TensorInfo>; 2]> {
         let shapes = self.graph.symbolic_shapes()?;
         let info = |id: &crate::graph::VertexId| TensorInfo {
             name: self.graph.get(*id).name.clone(),
             shape: shapes[id.index()].clone(),
             dtype: "f32".into(),
         };
-        Ok(ids.iter().map(info).collect())
+        Ok([self.graph.inputs(), self.graph.outputs()].map(|ids| ids.iter().map(info).collect()))
     }
 
     /// SHA-256 over the frozen part (structure and weights), its boundary and the preprocessing: equal keys mean equal features.
@@ -275,12 +265,12 @@ impl Model {
             let inputs: Vec<usize> = vertex.inputs.iter().map(|i| i.index()).collect();
             let op = serde_json::to_string(&vertex.op).map_err(|e| Error::internal(e.to_string()))?;
             hash.update(format!("{op}{inputs:?}"));
-            if let Some(values) = vertex.value.as_ref().and_then(|v| v.as_f32()) {
-                hash.update(bytemuck::cast_slice::<f32, u8>(values));
+            if let Some(value) = &vertex.value {
+                hash.update(value.digest());
             }
         }
         hash.update(split.boundary.join("\0"));
-        Ok(hash.finish())
+        Ok(hex(&hash.finish()))
     }
 }
 

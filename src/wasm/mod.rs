@@ -42,6 +42,12 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
+/// Has tiles of dense products and convolutions have at most so many rows.
+#[wasm_bindgen(js_name = limitTileRows)]
+pub fn limit_tile_rows(rows: usize) {
+    regraft_kernels::limit_tile_rows(rows);
+}
+
 /// `{ wasmBytes, liveTensors }`: size of the wasm memory, and tensors that handles keep alive.
 ///
 /// Not called `memory`: the module exports its memory under that name.

@@ -13,7 +13,7 @@ use super::lent::Lent;
 use crate::data::{Image, Preprocessing};
 use crate::eval::Evaluation;
 use crate::formats::Format;
-use crate::graph::{VertexSummary, print_summary};
+use crate::graph::VertexSummary;
 use crate::tensor::Tensor;
 use crate::transfer::{
     ClassifierOptions, Edit, ExportOptions, GradCam, LoadOptions, Model, Prediction, Predictor, Runner, TensorInfo,
@@ -80,6 +80,15 @@ impl WasmModel {
         self.keys.borrow_mut().clear();
     }
 
+    fn with_predictor<R>(&self, body: impl FnOnce(&mut Predictor) -> crate::Result<R>) -> crate::Result<R> {
+        let mut kept = self.predictor.borrow_mut();
+        let predictor = match kept.take() {
+            Some(predictor) => predictor,
+            None => Predictor::new(&self.model)?,
+        };
+        body(kept.insert(predictor))
+    }
+
     fn with_runner<R>(
         &self,
         inputs: &[(String, Tensor)],
@@ -136,9 +145,10 @@ impl WasmModel {
     pub fn info(&self) -> JsResult<JsValue> {
         let model = &self.model;
         let (total, trainable) = model.graph.count_parameters();
+        let [inputs, outputs] = model.signature().or_throw()?;
         to_js(&Info {
-            inputs: model.inputs().or_throw()?,
-            outputs: model.outputs().or_throw()?,
+            inputs,
+            outputs,
             vertices: model.graph.summary().or_throw()?,
             labels: model.labels.as_deref(),
             preprocessing: &model.preprocessing,
@@ -146,10 +156,10 @@ impl WasmModel {
         })
     }
 
-    /// The printed table.
-    pub fn summary(&self) -> JsResult<String> {
-        let (total, trainable) = self.model.graph.count_parameters();
-        Ok(print_summary(&self.model.graph.summary().or_throw()?, total, trainable))
+    /// Tells the SHA-256 of its file, in hexadecimal digits, for the provenance.
+    #[wasm_bindgen(js_name = setDigest)]
+    pub fn set_digest(&mut self, digest: String) {
+        self.model.set_digest(digest);
     }
 
     /// Seed of its configuration: what training and views are drawn from where no other is given.
@@ -238,17 +248,16 @@ impl WasmModel {
         Ok(object)
     }
 
+    /// Plans what `predict` does, which does it itself where this was not called.
+    #[wasm_bindgen(js_name = planPredict)]
+    pub fn plan_predict(&self) -> JsResult<()> {
+        self.with_predictor(|_| Ok(())).or_throw()
+    }
+
     /// The `topK` most probable classes of one image.
     pub fn predict(&self, pixels: &[u8], width: u32, height: u32, channels: u8, top_k: usize) -> JsResult<JsValue> {
         let image = Image::new(pixels, width, height, channels).or_throw()?;
-        let mut predictor = self.predictor.borrow_mut();
-        if predictor.is_none() {
-            *predictor = Some(Predictor::new(&self.model).or_throw()?);
-        }
-        let predictions: Vec<Prediction> = match predictor.as_mut() {
-            Some(predictor) => predictor.predict(image, top_k).or_throw()?,
-            None => Vec::new(),
-        };
+        let predictions: Vec<Prediction> = self.with_predictor(|it| it.predict(image, top_k)).or_throw()?;
         to_js(&predictions)
     }
 

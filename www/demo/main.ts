@@ -7,6 +7,7 @@ import { mountImages } from './images/panel';
 import { Thumbnails } from './images/thumbnails';
 import { mountModel } from './model/panel';
 import { BaseModel } from './model/state';
+import { Reload } from './reload';
 import { mountSteps } from './steps';
 import { mountTrain } from './train/panel';
 import { Trainer } from './train/trainer';
@@ -27,8 +28,9 @@ const base = new BaseModel(engine);
 const library = new Library();
 const thumbnails = new Thumbnails((id, reason) => library.reject(id, reason));
 const trainer = new Trainer(engine, base, library);
+const reload = new Reload(library, base, trainer);
 
-mountSteps(engine, base, library, trainer);
+mountSteps(engine, base, library, trainer, reload);
 mountModel(base);
 mountImages(library, thumbnails);
 mountTrain(base, library, trainer);
@@ -37,7 +39,4 @@ mountTry(trainer);
 mountExport(trainer);
 
 effect(() => thumbnails.pauseIdle(trainer.running.value));
-window.addEventListener('beforeunload', (event) => {
-  if (library.total.value > 0) event.preventDefault(); // photos and results live in this page alone
-});
-void base.loadBundled();
+void reload.end().then((own) => (own ? base.loadFiles(own.files, own.architecture) : base.loadBundled()));

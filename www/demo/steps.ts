@@ -4,13 +4,14 @@ import type { Library } from './images/library';
 import type { BaseModel } from './model/state';
 import type { Trainer } from './train/trainer';
 import { isolationButton } from './isolation';
+import type { Reload } from './reload';
 import { byId, h } from './ui/dom';
 import { percent } from './ui/format';
 
 interface Step { id: string; title: string; /** What is done so far, or '' while nothing is. */ done(): string }
 
 /** The way through the page at a glance, and the device it runs on. */
-export function mountSteps(engine: Promise<Engine>, base: BaseModel, library: Library, trainer: Trainer): void {
+export function mountSteps(engine: Promise<Engine>, base: BaseModel, library: Library, trainer: Trainer, reload: Reload): void {
   const steps: readonly Step[] = [
     { id: 'model', title: 'Model', done: () => (base.current.value ? 'ready' : '') },
     { id: 'images', title: 'Photos', done: () => (library.total.value > 0 ? String(library.total.value) : '') },
@@ -29,7 +30,7 @@ export function mountSteps(engine: Promise<Engine>, base: BaseModel, library: Li
 
   const device = byId('device');
   engine.then((e) => {
-    const button = isolationButton(e.device);
+    const button = isolationButton(e.device, reload);
     device.replaceChildren(...deviceText(e.device), ...(button ? [' ', button] : []));
     e.onDeviceChange((info, cause) => device.replaceChildren(...deviceText(info), `, since ${cause}`));
   }).catch(() => (device.textContent = 'The engine could not start.'));

@@ -90,35 +90,57 @@ describe('the demo page on a host without headers', () => {
   let server;
   let page;
   let problems;
+  /** What the page asked before it did something. */
+  const questions = [];
   before(async () => {
     server = await serve({ site });
     page = await browser.newPage();
+    page.on('dialog', (dialog) => {
+      questions.push(`${dialog.type()}: ${dialog.message()}`);
+      void dialog.accept();
+    });
     problems = watchConsole(page);
     await openPage(page, server.url);
   });
   after(() => server?.close());
 
-  test('shares memory when asked to', async () => {
+  const classes = () => page.locator('.class-card').evaluateAll((cards) => cards.map((card) => [card.querySelector('.class-name').value, card.querySelector('.tally').textContent]));
+  const names = ['birds', 'flowers', 'fruit', 'mammals', 'my vegetables'];
+
+  test('shares memory when asked to, and keeps the photos', async () => {
+    const folders = await classFolders(photos, 4);
+    await photosInput(page).setInputFiles(folders.root);
+    await page.locator('.class-list-foot').getByText('20 photos in 5 classes').waitFor();
+    await page.locator('.class-name').last().fill('my vegetables');
     assert.equal(await page.evaluate(() => crossOriginIsolated), false);
     await page.getByRole('button', { name: 'Share memory between cores' }).click();
     await page.locator('#device').getByText('shared memory').waitFor();
     assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+    assert.deepEqual(await classes(), names.map((name) => [name, '4 photos']));
+    await page.locator('.tile img[src^="blob:"]').first().waitFor();
+    assert.deepEqual(questions, [], 'nothing is lost, so nothing is asked');
   });
 
   test('trains there', async () => {
     await page.locator('#model .lead').waitFor();
-    const folders = await classFolders(photos, 4);
-    await photosInput(page).setInputFiles(folders.root);
-    await page.locator('.class-list-foot').getByText('20 photos in 5 classes').waitFor();
     await train(page);
     if (!fake) assert.ok(await fact(page, 'accuracy') > 0.4, 'chance is 0.2');
   });
 
-  test('and stops sharing when asked to', async () => {
-    page.on('dialog', (dialog) => void dialog.accept());
+  test('and stops sharing when asked to, after a question: what was learned goes', async () => {
     await page.getByRole('button', { name: 'Give each core its own memory' }).click();
     await page.getByRole('button', { name: 'Share memory between cores' }).waitFor();
     assert.equal(await page.evaluate(() => crossOriginIsolated), false);
+    assert.deepEqual(questions.map((question) => question.split(':')[0]), ['confirm']);
+    assert.deepEqual(await classes(), names.map((name) => [name, '4 photos']));
+  });
+
+  test('what was kept for the reload is kept no longer', async () => {
+    questions.length = 0;
+    await page.reload();
+    await page.locator('#model .lead').waitFor();
+    assert.deepEqual(questions.map((question) => question.split(':')[0]), ['beforeunload']);
+    assert.deepEqual(await classes(), []);
   });
 
   test('nothing went wrong in the console', () => assert.deepEqual(problems, []));

@@ -14,17 +14,6 @@ export function watchConsole(page) {
   return messages;
 }
 
-/** Records main-thread tasks of 50 ms and more (Long Tasks API) from before the page's first script. */
-export async function watchLongTasks(page) {
-  await page.addInitScript(() => {
-    window.longTasks = [];
-    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map(({ startTime, duration }) => ({ startTime, duration }))))
-      .observe({ type: 'longtask', buffered: true });
-  });
-}
-
-export const longTasksSince = (page, start) => page.evaluate((from) => window.longTasks.filter(({ startTime }) => startTime >= from), start);
-
 export async function openPage(page, url, { timeout = 60_000 } = {}) {
   await page.goto(url);
   await page.locator('#model .lead').waitFor({ timeout });
@@ -45,13 +34,11 @@ export async function classFolders(photos, perClass) {
 
 export const photosInput = (page) => page.locator('#images input[webkitdirectory]');
 
-/** Presses Train and waits for the result; returns the page's clock at the press. */
+/** Presses Train and waits for the result. */
 export async function train(page, { timeout = 300_000 } = {}) {
-  const began = await page.evaluate(() => performance.now());
   await page.getByRole('button', { name: /^Train/ }).click();
   await page.getByRole('button', { name: 'Stop' }).waitFor();
   await finished(page, { timeout });
-  return began;
 }
 
 /** Waits until the page is idle again; a problem it shows is thrown. */

@@ -80,7 +80,7 @@ export async function serve({ site, photos, port = 0, folders = {}, headers = {}
         return;
       }
       const { type, body } = await find(rest);
-      response.writeHead(200, { 'content-type': type, ...headers }).end(body);
+      response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(body), ...headers }).end(body);
     } catch {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('not found');
     }

@@ -1,24 +1,20 @@
 import { aborted } from './channel.js';
 import { RegraftError } from './errors.js';
-import { portsOf, type Host, type Loaded } from './host.js';
-import { chooseBuild, instantiate, wasmUrl, type WasmBuild } from './loader.js';
+import { portsOf, type Host } from './host.js';
+import { chooseBuild, instantiate, wasmUrl } from './loader.js';
 
 /** A page, or a worker of the user's own. */
 export function browserHost(): Host {
   return {
     threads: () => navigator.hardwareConcurrency || 1,
-    async wasm(assetsUrl, threads, signal) {
-      const load = async (build: WasmBuild): Promise<Loaded> => {
-        const module = await compile(wasmUrl(build, assetsUrl === undefined ? undefined : absolute(assetsUrl)), signal);
-        return { build, module, wasm: (await instantiate(module, build)).wasm };
-      };
-      // Absent in older browsers.
-      const build = chooseBuild(threads && globalThis.crossOriginIsolated === true);
-      return load(build).catch((error: unknown) => {
-        // A shared memory reserves the addresses of all it may grow to, which small devices do not give.
-        if (error instanceof RangeError && build !== chooseBuild(false)) return load(chooseBuild(false));
-        throw error;
-      });
+    // crossOriginIsolated is absent in older browsers.
+    build: (threads) => chooseBuild(threads && globalThis.crossOriginIsolated === true),
+    compile: async (build, assetsUrl, signal) => compile(wasmUrl(build, assetsUrl === undefined ? undefined : absolute(assetsUrl)), signal),
+    instantiate: async (module, build) => (await instantiate(module, build)).wasm,
+    async mayHaveGpu() {
+      const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<unknown> } };
+      // Where asking fails, the engine finds out why.
+      return gpu === undefined || await gpu.requestAdapter().then((adapter) => adapter !== null, () => true);
     },
     startWorker(onFailure) {
       const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });

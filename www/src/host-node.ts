@@ -12,16 +12,17 @@ import type { WireSource } from './protocol.js';
 export function nodeHost(): Host {
   return {
     threads: availableParallelism,
-    async wasm(assetsUrl, _threads, signal) {
-      // Relaxed SIMD came to Node with version 21, and the build with threads has not been tried there.
-      const build = chooseBuild(false);
+    // Relaxed SIMD came to Node with version 21, and the build with threads has not been tried there.
+    build: () => chooseBuild(false),
+    async compile(build, assetsUrl, signal) {
       const url = wasmUrl(build, assetsUrl === undefined ? undefined : toUrl(assetsUrl));
       const bytes = await readFile(url, { signal }).catch((error: unknown) => {
         throw new RegraftError(signal?.aborted ? 'aborted' : 'network', `${url.href} could not be read: ${String(error)}`);
       });
-      const module = await WebAssembly.compile(bytes);
-      return { build, module, wasm: (await instantiate(module, build)).wasm };
+      return WebAssembly.compile(bytes);
     },
+    instantiate: async (module, build) => (await instantiate(module, build)).wasm,
+    mayHaveGpu: async () => true,
     startWorker(onFailure) {
       const worker = new Worker(new URL('./worker-node.js', import.meta.url));
       worker.on('error', (error) => onFailure(String(error)));

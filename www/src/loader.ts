@@ -1,5 +1,6 @@
 import type { SimdBuild } from './api.js';
 import { RegraftError } from './errors.js';
+import { tileRows } from './tiles.js';
 import type { ThreadedModule, WasmModule } from './wasm-module.js';
 
 /** What can be loaded: the CPU builds, and one whose instances share a memory. Each is a folder of `wasm/`. */
@@ -69,6 +70,7 @@ export async function instantiate(module: WebAssembly.Module, build: WasmBuild, 
       const glue: Glue = await import('./wasm/relaxed-simd-threads/regraft.js');
       const exports = await glue.default({ module_or_path: module, ...(memory && { memory }) });
       const wasm = glue as unknown as ThreadedModule;
+      wasm.limitTileRows(tileRows());
       return { wasm, shared: { wasm, memory: exports.memory } };
     }
     default: return build satisfies never;
@@ -77,7 +79,9 @@ export async function instantiate(module: WebAssembly.Module, build: WasmBuild, 
 
 async function start(glue: Glue, module: WebAssembly.Module): Promise<Instance> {
   await glue.default({ module_or_path: module });
-  return { wasm: glue as unknown as WasmModule };
+  const wasm = glue as unknown as WasmModule;
+  wasm.limitTileRows(tileRows());
+  return { wasm };
 }
 
 /** What is used of wasm-bindgen's glue beside the module's own exports. */

@@ -37,7 +37,7 @@ export type WireSource =
   | { kind: 'none' };
 
 /** What the page knows about a model: its handle, and everything that is read without waiting. */
-export interface ModelState { model: number; info: ModelInfo; summary: string; reinitialized: string[]; boundary: string[]; cutPoints: CutPoint[] }
+export interface ModelState { model: number; info: ModelInfo; reinitialized: string[]; boundary: string[]; cutPoints: CutPoint[] }
 
 /** A model, or the part of it that `tail` leaves trainable. */
 export interface ModelRef { model: number; tail?: { at: Cut } }
@@ -101,8 +101,8 @@ export interface EngineService {
   saveFeatures: Call<number, Uint8Array>;
   releaseFeatures: Call<number, void>;
 
-  /** Looks for a GPU; rejects with 'no-gpu' where there has to be one. */
-  start: Call<undefined, DeviceState>;
+  /** Looks for a GPU, if there may be one; rejects with 'no-gpu' where there has to be one. */
+  start: Call<{ mayHaveGpu: boolean }, DeviceState>;
   memory: Call<undefined, { wasmBytes: number; gpuBytes: number; peakBytes: number; liveTensors: number }>;
   /** A worker started for the engine died. */
   workerFailed: Call<{ worker: number; error: WireError }, void>;

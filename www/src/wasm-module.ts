@@ -8,6 +8,8 @@ import type {
 export interface ModelOptions {
   format?: ModelFormat | undefined; architecture?: ZooName | undefined; labels?: readonly string[] | undefined;
   preprocessing?: Partial<Preprocessing> | undefined; seed?: number | undefined;
+  /** Whether the module makes the file's digest; else setDigest() is called. */
+  digest?: boolean | undefined;
 }
 export interface ModelInfo {
   inputs: TensorInfo[]; outputs: TensorInfo[]; vertices: VertexSummary[]; labels?: string[]; preprocessing: Preprocessing;
@@ -34,7 +36,8 @@ interface Freed { free(): void }
 /** A graph with its weights. */
 export interface WasmModel extends Freed {
   info(): ModelInfo;
-  summary(): string;
+  /** Tells the SHA-256 of its file, in hexadecimal digits. */
+  setDigest(digest: string): void;
   /** Of its configuration. */
   seed(): number;
   run(inputs: Record<string, Tensor>, outputs: readonly string[] | undefined): Record<string, Tensor>;
@@ -50,6 +53,8 @@ export interface WasmModel extends Freed {
   trunk(at: Cut): Uint8Array;
   outputFromFeatures(features: WasmFeatures, at: Cut): Record<string, Tensor>;
   evaluate(features: WasmFeatures, options: { topN?: number | undefined }, at: Cut): Omit<Evaluation, 'toString'> & { text: string };
+  /** Plans what predict() does, which does it itself where this was not called. */
+  planPredict(): void;
   predict(pixels: Uint8Array, width: number, height: number, channels: number, topK: number): Prediction[];
   /** predict() on a device, for what WasmPreprocessing made of an image. */
   predictOn(device: WasmDevice, pixels: Float32Array, topK: number): Promise<Prediction[]>;
@@ -181,6 +186,8 @@ export interface TrainStatus {
 export interface WasmModule {
   version(): string;
   printSummary(vertices: readonly VertexSummary[], total: number, trainable: number): string;
+  /** Has tiles of products and convolutions have at most so many rows. */
+  limitTileRows(rows: number): void;
   memoryUse(): { wasmBytes: number; liveTensors: number };
   WasmModel: { load(files: Map<string, Uint8Array>, options: ModelOptions): WasmModel };
   WasmTrunk: { load(bytes: Uint8Array): WasmTrunk };

@@ -57,7 +57,6 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
 
   const model = (labels: readonly string[], key: string): WasmModel => counted<WasmModel>({
     info: () => modelInfo(labels),
-    summary: () => 'a table',
     run: unused,
     edit: (edits) => {
       const bad = edits.find((edit) => 'name' in edit && edit.name === 'nowhere');
@@ -84,6 +83,8 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
     },
     predictOn: unused,
     forgetGpu: unused,
+    planPredict: () => undefined,
+    setDigest: () => undefined,
     predict: (pixels) => [{ label: labels[0]!, index: 0, probability: pixels[0]! / 255 }],
     export: () => ({ files: new Map([['model.onnx', new Uint8Array([7])]]), verified: { samples: 1, maxAbsDiff: 0 } }),
   });
@@ -91,6 +92,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
   return {
     version: () => 'fake',
     printSummary: unused,
+    limitTileRows: () => undefined,
     memoryUse: () => ({ wasmBytes: 1000, liveTensors: log.live }),
     WasmModel: {
       load: (files) => {
@@ -169,7 +171,10 @@ async function decode(log: Log, image: WireImage): Promise<Pixels> {
 export function fakeHost(log: Log, iterations?: number): Host {
   return {
     threads: () => 2,
-    wasm: async () => ({ build: 'simd128', module: undefined as unknown as WebAssembly.Module, wasm: fakeWasm(log, iterations) }),
+    build: () => 'simd128',
+    compile: async () => undefined as unknown as WebAssembly.Module,
+    instantiate: async () => fakeWasm(log, iterations),
+    mayHaveGpu: async () => true,
     startWorker: () => {
       log.workers++;
       let open: MessagePort | undefined;
@@ -178,7 +183,7 @@ export function fakeHost(log: Log, iterations?: number): Host {
           if (role.kind === 'thread') throw new Error('no threads in the fake');
           open = role.port;
           const instance = { wasm: fakeWasm(log, iterations) };
-          if (role.kind === 'engine') serveEngine(open, instance, 'simd128', role);
+          if (role.kind === 'engine') serveEngine(open, instance, 'simd128', role, (image) => decode(log, image));
           else serveTrunk(open, instance, (image) => decode(log, image), role.pixelCap);
         },
         terminate: () => open?.close(),

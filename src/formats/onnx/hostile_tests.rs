@@ -248,7 +248,7 @@ fn inputs_without_a_usable_shape_are_refused() {
 fn tensors_that_lie_are_refused() {
     let with = |tensor: Tensor| single("Add: x w -> y", vec![], vec![Tensor { name: "w".into(), ..tensor }]);
     let raw = |dims: &[i64], len: usize| {
-        Tensor { float_data: vec![], raw_data: Some(vec![0; len]), ..floats("w", &[]) }.dims(dims)
+        Tensor { float_data: vec![], raw_data: Some(vec![0; len].into()), ..floats("w", &[]) }.dims(dims)
     };
     refused(&with(raw(&[2], 7)), "format", "7 bytes do not hold 2 elements of 4 bytes");
     refused(&with(raw(&[2], 9)), "format", "9 bytes");

@@ -1,6 +1,7 @@
 //! The part of `onnx.proto` (ONNX repository, `onnx/onnx.proto`) that is read and written. Fields left out are skipped.
 
 use prost::Message;
+use prost::bytes::Bytes;
 
 /// Values of [`Tensor::data_type`] and of element types.
 pub(super) mod data_type {
@@ -152,8 +153,8 @@ pub(super) struct Tensor {
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
-    #[prost(bytes = "vec", optional, tag = "9")]
-    pub raw_data: Option<Vec<u8>>,
+    #[prost(bytes = "bytes", optional, tag = "9")]
+    pub raw_data: Option<Bytes>,
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
     #[prost(message, repeated, tag = "13")]

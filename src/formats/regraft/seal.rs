@@ -1,8 +1,8 @@
 //! A digest of the whole file in its own metadata, so that a changed byte is noticed wherever it lies.
 
 use crate::error::{Error, Result};
-use crate::formats::Hash;
 use crate::formats::safetensors::Metadata;
+use crate::tensor::{Hash, hex};
 
 /// Metadata key of the digest: the SHA-256 of the file in which these digits are zeros, in hexadecimal digits.
 const KEY: &str = "regraft.sha256";
@@ -44,7 +44,7 @@ fn digest(bytes: &[u8], at: usize) -> String {
     let after = &rest[DIGITS..];
     let mut hash = Hash::default();
     [before, &BLANK, after].into_iter().for_each(|part| hash.update(part));
-    hash.finish()
+    hex(&hash.finish())
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<(String, Tensor)>, Metadata)> {
 }
 
 /// A file with the tensors; types other than `f32` are stored as they are. The file orders tensors by type and name,
-/// as the format recommends for alignment; the order of the metadata's keys is not fixed.
+/// as the format recommends for alignment, and metadata by key, so that the same content gives the same bytes.
 ///
 /// # Errors
 /// [`Error::Format`] when two tensors share a name, or the header would pass the format's 100 MB.
@@ -56,10 +56,33 @@ pub fn write(tensors: &[(String, &Tensor)], metadata: &Metadata, floats: FloatTy
     if let Some([name, _]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(bad(format!("two tensors are called '{name}'")));
     }
-    let metadata: HashMap<_, _> = metadata.clone().into_iter().collect();
-    let metadata = (!metadata.is_empty()).then_some(metadata);
+    let unordered: HashMap<_, _> = metadata.clone().into_iter().collect();
+    let unordered = (!unordered.is_empty()).then_some(unordered);
     let views = tensors.iter().map(|(name, tensor)| (name, Stored { tensor, floats }));
-    safetensors::serialize(views, metadata).map_err(reason)
+    let mut bytes = safetensors::serialize(views, unordered).map_err(reason)?;
+    if !metadata.is_empty() {
+        order(metadata, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// How a header with metadata begins.
+const HEADER_START: &[u8] = br#"{"__metadata__":"#;
+
+/// Puts the metadata of a written file in order: the serializer takes a map that has another one each time, and the text is as long.
+fn order(metadata: &Metadata, bytes: &mut [u8]) -> Result<()> {
+    let json = serde_json::to_string(metadata).map_err(|e| Error::internal(e.to_string()))?;
+    let start = bytes.get_mut(size_of::<u64>()..).and_then(|header| header.split_at_mut_checked(HEADER_START.len()));
+    let place = match start {
+        Some((start, rest)) if start == HEADER_START => {
+            rest.get_mut(..json.len()).filter(|place| place.ends_with(b"}"))
+        }
+        _ => None,
+    };
+    place
+        .ok_or_else(|| Error::internal("a written header begins with something else"))?
+        .copy_from_slice(json.as_bytes());
+    Ok(())
 }
 
 /// Whether the content is a safetensors file: a header length that fits, and the start of a JSON object.

@@ -54,6 +54,17 @@ fn written_files_equal_those_of_the_python_package() {
 }
 
 #[test]
+fn metadata_is_in_order_whatever_it_says() {
+    let texts = ["", "plain", "\"quotes\" and \\ and {braces}", "ümläute \u{1f600}", "line\nbreak\u{1}"];
+    let metadata: Metadata = (0..40).map(|i| (format!("key {i}"), texts[i % texts.len()].to_owned())).collect();
+    let tensor = Tensor::scalar(1.0);
+    let written = || write(&[("w".into(), &tensor)], &metadata, FloatType::F32).expect("one tensor");
+    assert_eq!(written(), written());
+    let (tensors, again) = read(&written()).expect("a file");
+    assert_eq!((tensors, again), (vec![("w".into(), tensor.clone())], metadata.clone()));
+}
+
+#[test]
 fn names_are_unique() {
     let tensor = Tensor::scalar(1.0);
     let twice = [("a".into(), &tensor), ("b".into(), &tensor), ("a".into(), &tensor)];

@@ -208,13 +208,15 @@ fn outputs_are_replaced_and_ordered() -> Result<()> {
             names.insert(1, "head2");
         }
         let model = network.model.edited(&edits(json!([{ "type": "setOutputs", "names": names }])))?;
-        let found: Vec<String> = model.outputs()?.into_iter().map(|info| info.name).collect();
+        let [_, outputs] = model.signature()?;
+        let found: Vec<String> = outputs.into_iter().map(|info| info.name).collect();
         assert_eq!(found, names, "{}", network.name);
         let (inputs, _) = super::data::drawn(&model.graph, 1)?;
         let values: Vec<String> = model.run(&inputs, None)?.into_iter().map(|(name, _)| name).collect();
         assert_eq!(values, names, "{}", network.name);
         let again = super::data::reloaded(&model)?;
-        let found: Vec<String> = again.outputs()?.into_iter().map(|info| info.name).collect();
+        let [_, outputs] = again.signature()?;
+        let found: Vec<String> = outputs.into_iter().map(|info| info.name).collect();
         assert_eq!(found, names, "{}: after a file", network.name);
     }
     Ok(())
@@ -225,7 +227,8 @@ fn outputs_are_replaced_and_ordered() -> Result<()> {
 fn a_vertex_becomes_an_input() -> Result<()> {
     for network in networks().into_iter().filter(|n| n.model.graph.outputs().len() == 1 && n.middle.is_some()) {
         let model = network.model.edited(&edits(json!([{ "type": "setInputs", "names": ["pooled"] }])))?;
-        assert_eq!(model.inputs()?.into_iter().map(|i| i.name).collect::<Vec<_>>(), ["pooled"], "{}", network.name);
+        let [inputs, _] = model.signature()?;
+        assert_eq!(inputs.into_iter().map(|i| i.name).collect::<Vec<_>>(), ["pooled"], "{}", network.name);
         assert!(model.graph.find("conv1.weight").is_none() && model.reinitialized.is_empty(), "{}", network.name);
         let (inputs, _) = super::data::drawn(&network.model.graph, 1)?;
         let names = ["pooled".to_owned(), "head1".to_owned()];

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use regraft::Result;
+use regraft::formats::Format;
 use regraft::train::{BatchNormMode, Checkpoint, EarlyStopping, FitOptions, StoppedBy, Trainer};
-use regraft::transfer::Model;
+use regraft::transfer::{ExportOptions, Model};
 use serde_json::json;
 
 use super::data::{drawn, features, options, reloaded, run, stored};
@@ -33,6 +34,32 @@ fn a_file_keeps_the_model() -> Result<()> {
         assert_eq!(again.preprocessing, model.preprocessing, "{}", network.name);
         let (inputs, _) = drawn(&model.graph, 1)?;
         assert_eq!(again.run(&inputs, None)?, model.run(&inputs, None)?, "{}", network.name);
+    }
+    Ok(())
+}
+
+/// Same content, same bytes: nothing in a file depends on where or when it was written.
+#[test]
+fn a_model_gives_the_same_files_each_time() -> Result<()> {
+    for network in networks() {
+        let trained = || -> Result<Model> {
+            let mut model = model(&network)?;
+            let mut trainer = model.trainer(None, Arc::new(features(&model, 1)?), None, options())?;
+            run(&mut trainer)?;
+            let parameters = trainer.parameters(StoppedBy::Epochs)?;
+            model.update(parameters)?;
+            Ok(model)
+        };
+        let (a, b) = (trained()?, trained()?);
+        for format in [Format::Regraft, Format::Onnx] {
+            let options = ExportOptions {
+                model_card: (0..9).map(|i| (format!("card {i}"), "text".into())).collect(),
+                ..Default::default()
+            };
+            let files = |model: &Model| Ok::<_, regraft::Error>(model.export(format, &options)?.files);
+            assert!(files(&a)? == files(&b)?, "{} as {format}", network.name);
+        }
+        assert!(features(&a, 1)?.save()? == features(&b, 1)?.save()?, "{}", network.name);
     }
     Ok(())
 }

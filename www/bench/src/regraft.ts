@@ -1,6 +1,7 @@
 // Our engine: the wasm module on this thread for what one thread does, the package for the rest.
 import { createEngine, type SimdBuild, type Tensor } from 'regraft';
 import { say } from './report.js';
+import { tileRows } from '../../src/tiles.js';
 import type { StepTime, WasmBatchTrunk, WasmDevice, WasmFeatures, WasmModel, WasmModule, WasmTrainer } from '../../src/wasm-module.js';
 
 export type { StepTime };
@@ -8,11 +9,12 @@ export type { StepTime };
 /** Where the server has the built package. */
 const PACKAGE = './package/';
 
-/** The module in this thread. */
+/** The module in this thread, set up as the package does it. */
 export async function loadRegraft(build: SimdBuild): Promise<WasmModule> {
   const glue = await import(/* @vite-ignore */ new URL(`${PACKAGE}wasm/${build}/regraft.js`, document.baseURI).href) as
     WasmModule & { default(): Promise<unknown> };
   await glue.default();
+  glue.limitTileRows(tileRows());
   return glue;
 }
 

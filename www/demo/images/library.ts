@@ -53,8 +53,12 @@ export class Library {
   }
 
   add(target: PhotoClass, files: readonly File[], group?: string): void {
-    const photos = files.map((file): Photo => ({ id: this.#id('photo'), file, name: file.name, group }));
-    target.photos.value = [...target.photos.value, ...photos];
+    target.photos.value = [...target.photos.value, ...this.named(files.map((file) => ({ file, name: file.name, group })))];
+  }
+
+  /** Photos that this library does not have yet. */
+  named(photos: readonly Omit<Photo, 'id'>[]): Photo[] {
+    return photos.map((photo) => ({ id: this.#id('photo'), ...photo }));
   }
 
   /** Sorts files into classes by their folders; loose ones go to `fallback`, or a new class. Returns the classes that got some. */

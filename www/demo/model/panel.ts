@@ -47,9 +47,9 @@ function progressOf(loading: Extract<Loading, { status: 'loading' }>): [number |
   return [loaded / total, `${name}, ${percent(loaded / total)} of ${bytes(total)}`];
 }
 
-function describe({ name, model, bundled }: LoadedModel): HTMLElement[] {
+function describe({ name, model, own }: LoadedModel): HTMLElement[] {
   const { width, height } = model.preprocessing.size;
-  const origin = bundled ? ', pretrained on ImageNet' : '';
+  const origin = own ? '' : ', pretrained on ImageNet';
   const layers = h('details', { class: 'layers' }, h('summary', {}, 'All layers'));
   layers.addEventListener('toggle', () => layers.append(h('pre', { tabIndex: 0, 'aria-label': 'Layers of the network' }, model.summary())), { once: true });
   return [

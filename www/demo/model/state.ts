@@ -6,10 +6,14 @@ import { isAbort, problemOf, type Problem } from '../ui/problem';
 const BUNDLED_URL = './models/efficientnet_lite0.regraft.safetensors';
 const BUNDLED_NAME = 'EfficientNet-Lite0';
 
+/** A model that the user brought. */
+export interface OwnModel { files: readonly File[]; architecture: ZooName | undefined }
+
 export interface LoadedModel {
   name: string;
   model: Model;
-  bundled: boolean;
+  /** Absent where it is the one beside the page. */
+  own: OwnModel | undefined;
 }
 
 type Phase = 'download' | 'parse' | 'compile';
@@ -29,7 +33,7 @@ export class BaseModel {
   constructor(private readonly engine: Promise<Engine>) {}
 
   loadBundled(): Promise<void> {
-    return this.#load(BUNDLED_NAME, new URL(BUNDLED_URL, document.baseURI), {}, true, []);
+    return this.#load(BUNDLED_NAME, new URL(BUNDLED_URL, document.baseURI), {}, undefined);
   }
 
   loadFiles(files: readonly File[], architecture?: ZooName): Promise<void> {
@@ -37,10 +41,10 @@ export class BaseModel {
     if (!first) return Promise.resolve();
     const source: ModelSource = files.length === 1 ? first : { files: Object.fromEntries(files.map((file) => [file.name, file])) };
     const options: LoadOptions = architecture === undefined ? {} : { architecture };
-    return this.#load(files.length === 1 ? first.name : `${first.name} and ${files.length - 1} more`, source, options, false, files);
+    return this.#load(files.length === 1 ? first.name : `${first.name} and ${files.length - 1} more`, source, options, { files, architecture });
   }
 
-  async #load(name: string, source: ModelSource, options: LoadOptions, bundled: boolean, files: readonly File[]): Promise<void> {
+  async #load(name: string, source: ModelSource, options: LoadOptions, own: OwnModel | undefined): Promise<void> {
     this.#abort.abort();
     const abort = (this.#abort = new AbortController());
     this.loading.value = { status: 'loading', name, phase: 'download', loaded: 0, total: undefined };
@@ -54,12 +58,12 @@ export class BaseModel {
         },
       });
       const before = this.current.value;
-      this.current.value = { name, model, bundled };
+      this.current.value = { name, model, own };
       this.loading.value = { status: 'idle' };
       await before?.model.dispose();
     } catch (error) {
       if (abort.signal.aborted || isAbort(error)) return;
-      this.loading.value = { status: 'failed', name, problem: problemOf(error), files };
+      this.loading.value = { status: 'failed', name, problem: problemOf(error), files: own?.files ?? [] };
     }
   }
 }

@@ -1,10 +1,10 @@
 import type { Dataset, DatasetOptions, DeviceInfo, Engine, EngineOptions, FeatureSet, LoadOptions, Model, ModelSource, Sample } from '../api.js';
 import { checkBackend } from '../backend.js';
 import { Channel, aborted } from '../channel.js';
-import { RegraftError, toWire } from '../errors.js';
+import { RegraftError, toRegraftError, toWire } from '../errors.js';
 import type { Host, HostWorker } from '../host.js';
-import { simdOf } from '../loader.js';
-import type { Boot, DeviceState, EngineService, PageService, Role } from '../protocol.js';
+import { simdOf, type WasmBuild } from '../loader.js';
+import type { DeviceState, EngineService, PageService, Role } from '../protocol.js';
 import { readDataset } from './dataset.js';
 import { StoredFeatures } from './features.js';
 import { ModelProxy } from './model.js';
@@ -21,10 +21,25 @@ export async function startEngine(host: Host, options: EngineOptions): Promise<E
   checkNumber('threads', threads, 1, Infinity, 'integer');
   checkNumber('memoryBudget', memoryBudget, 1, Infinity);
   if (signal?.aborted) throw aborted();
-  const { build, module, wasm } = await host.wasm(assetsUrl, threads > 1, signal);
-  if (signal?.aborted) throw aborted();
+  const start = (build: WasmBuild): Promise<Engine> => {
+    const module = host.compile(build, assetsUrl, signal);
+    return startOn(host, build, module, { threads, memoryBudget, backend: requested }, signal);
+  };
+  const build = host.build(threads > 1);
+  return start(build).catch((error: unknown) => {
+    // A shared memory reserves the addresses of all it may grow to, which small devices do not give.
+    const other = host.build(false);
+    if (error instanceof RangeError && other !== build) return start(other);
+    throw error;
+  });
+}
 
-  const workers = new Workers(host, (role, memory) => ({ role, memory, module, build }));
+/** The worker's script is loaded while the module is compiled, and this thread's instance is made while the engine starts. */
+async function startOn(
+  host: Host, build: WasmBuild, compiling: Promise<WebAssembly.Module>, settings: EngineSettings, signal: AbortSignal | undefined,
+): Promise<Engine> {
+  const { threads } = settings;
+  const workers = new Workers(host, build, compiling);
   const { port1, port2 } = new MessageChannel();
   const channel: Channel<EngineService, PageService> = new Channel<EngineService, PageService>(port1, {
     startWorker: ({ worker, role, memory }) => workers.start(worker, role, memory, (error) => (
@@ -37,14 +52,23 @@ export async function startEngine(host: Host, options: EngineOptions): Promise<E
     deviceChanged: ({ device, cause }) => engine?.deviceChanged(device, cause),
   });
   let engine: EngineProxy | undefined;
-  workers.start(ENGINE, { kind: 'engine', port: port2, threads, memoryBudget, backend: requested }, undefined, (error) => channel.close(error));
-  const state = await channel.call('start', undefined, { signal }).catch((error: unknown) => {
+  workers.start(ENGINE, { kind: 'engine', port: port2, ...settings }, undefined, (error) => channel.close(error));
+  const wasm = compiling.then((module) => host.instantiate(module, build));
+  const gpu = settings.backend === 'cpu' ? Promise.resolve(true) : host.mayHaveGpu();
+  const started = gpu.then((mayHaveGpu) => channel.call('start', { mayHaveGpu }, { signal }));
+  const [instance, state] = await Promise.all([wasm, started]).catch(async (error: unknown) => {
     workers.stopAll();
+    channel.close(toRegraftError(error));
+    // What went wrong in this thread tells more than what it did to the worker.
+    await wasm;
     throw error;
   });
-  engine = new EngineProxy(host, { ...state, simd: simdOf(build), threads }, new Session(channel, threads, wasm), workers);
+  engine = new EngineProxy(host, { ...state, simd: simdOf(build), threads }, new Session(channel, threads, instance), workers);
   return engine;
 }
+
+/** What the engine worker is told. */
+type EngineSettings = Omit<Extract<Role, { kind: 'engine' }>, 'kind' | 'port'>;
 
 /** The engine worker's number. Those of the pool count from 0, the engine's threads down from here. */
 const ENGINE = -1;
@@ -53,7 +77,7 @@ const ENGINE = -1;
 class Workers {
   private readonly running = new Map<number, HostWorker>();
 
-  constructor(private readonly host: Host, private readonly boot: (role: Role, memory: WebAssembly.Memory | undefined) => Boot) {}
+  constructor(private readonly host: Host, private readonly build: WasmBuild, private readonly compiling: Promise<WebAssembly.Module>) {}
 
   start(number: number, role: Role, memory: WebAssembly.Memory | undefined, onFailure: (error: RegraftError) => void): void {
     const worker = this.host.startWorker((reason) => {
@@ -61,7 +85,8 @@ class Workers {
       onFailure(new RegraftError('internal', `a worker ended: ${reason}`));
     });
     this.running.set(number, worker);
-    worker.boot(this.boot(role, memory));
+    // Where nothing can be loaded, the engine does not start, and stops its workers.
+    void this.compiling.then((module) => worker.boot({ role, memory, module, build: this.build }), () => undefined);
   }
 
   stop(number: number): void {

@@ -39,7 +39,7 @@ export class ModelProxy implements EditedModel {
   }
 
   summary(): string {
-    return this.state.summary;
+    return summaryOf(this.session, this.vertices, this.parameters);
   }
 
   async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
@@ -117,6 +117,11 @@ export interface RunOptions { outputs?: readonly string[]; signal?: AbortSignal 
 export async function ran(session: Session, part: ModelRef, inputs: Record<string, Tensor>, options: RunOptions): Promise<Record<string, Tensor>> {
   const { outputs, signal } = checkOptions(options, { outputs: true, signal: true });
   return session.channel.call('run', { ...part, inputs, outputs }, { signal });
+}
+
+/** The printed table of layers. */
+export function summaryOf(session: Session, vertices: readonly VertexSummary[], { total, trainable }: Model['parameters']): string {
+  return session.ask((wasm) => wasm.printSummary(vertices, total, trainable));
 }
 
 /** A copy with recorded edits. */

@@ -8,7 +8,7 @@ import type { ClassifierOptions } from '../wasm-module.js';
 import { trunkOf } from './boundary.js';
 import { StoredFeatures } from './features.js';
 import type { ModelTarget } from './fit.js';
-import { classifierOf, edited, exported, ran, type RunOptions } from './model.js';
+import { classifierOf, edited, exported, ran, summaryOf, type RunOptions } from './model.js';
 import { badOption } from './options.js';
 import { TransferLearningBuilder } from './transfer.js';
 
@@ -39,8 +39,7 @@ export class TailProxy implements Model {
   }
 
   summary(): string {
-    const { total, trainable } = this.parameters;
-    return this.target.session.ask((wasm) => wasm.printSummary(this.vertices, total, trainable));
+    return summaryOf(this.target.session, this.vertices, this.parameters);
   }
 
   async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {

@@ -35,10 +35,11 @@ export class EngineDevice {
     this.cpu = wasm.WasmDevice.cpu();
   }
 
-  /** Looks for a GPU where one may be used. Rejects with 'no-gpu' where it has to be and there is none. */
-  async start(): Promise<DeviceState> {
+  /** Looks for a GPU where one may be used, and be. Rejects with 'no-gpu' where it has to be used and there is none. */
+  async start(mayHaveGpu: boolean): Promise<DeviceState> {
     if (this.requested === 'cpu') return this.state;
     try {
+      if (!mayHaveGpu) throw noAdapter();
       const adapter = await findAdapter();
       this.gpu = await this.wasm.WasmDevice.webgpu();
       const reason = this.requested === 'webgpu' ? 'asked for' : 'there is a GPU; it is timed against the CPU when work begins';
@@ -172,11 +173,15 @@ interface Gpu { requestAdapter(options: object): Promise<{ info?: Partial<Record
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp/i;
 
+function noAdapter(): RegraftError {
+  return new RegraftError('no-gpu', 'no GPU: WebGPU has no adapter');
+}
+
 async function findAdapter(): Promise<Adapter> {
   const { gpu } = (globalThis as { navigator?: { gpu?: Gpu } }).navigator ?? {};
   if (!gpu) throw new RegraftError('no-gpu', 'no GPU: there is no WebGPU here');
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) throw new RegraftError('no-gpu', 'no GPU: WebGPU has no adapter');
+  if (!adapter) throw noAdapter();
   const { vendor = '', architecture = '', description = '', isFallbackAdapter = false } = adapter.info ?? {};
   const software = isFallbackAdapter || SOFTWARE.test(`${vendor} ${architecture} ${description}`);
   return { vendor, architecture, description, software };

@@ -1,11 +1,14 @@
 import { Channel, type CallContext, type Handlers } from '../channel.js';
 import type { History, Prediction, Progress } from '../api.js';
-import type { EngineService, FitArgs, LoadArgs, ModelRef, ModelState, PageService } from '../protocol.js';
+import type { EngineService, FitArgs, LoadArgs, ModelRef, PageService } from '../protocol.js';
 import type { Instance, WasmBuild } from '../loader.js';
 import type { WasmDevice, WasmFeatures, WasmModel } from '../wasm-module.js';
+import type { Decode } from './decode.js';
 import { featurize, type Caller, type Trunk } from './featurize.js';
 import { fit, isDisposed, nothingTrained } from './fit.js';
+import { infoOf } from './info.js';
 import { inOrderOf } from './labels.js';
+import { sha256 } from './integrity.js';
 import { topPredictions } from './predictions.js';
 import { readSource } from './source.js';
 import { EngineState, type EngineSettings } from './state.js';
@@ -14,12 +17,12 @@ import { EngineState, type EngineSettings } from './state.js';
 const TOP_K = 5;
 
 /** Serves the engine worker: owns models, features and training. */
-export function serveEngine(port: MessagePort, instance: Instance, build: WasmBuild, settings: EngineSettings): void {
+export function serveEngine(port: MessagePort, instance: Instance, build: WasmBuild, settings: EngineSettings, decode: Decode): void {
   const { shared } = instance;
   const state = new EngineState(instance, build, settings, {
     start: (worker, role) => void page.call('startWorker', { worker, role, memory: shared?.memory }, { transfer: [role.port] }),
     stop: (worker) => void page.call('stopWorker', { worker }),
-  }, (device, cause) => void page.call('deviceChanged', { device, cause }));
+  }, decode, (device, cause) => void page.call('deviceChanged', { device, cause }));
   const handlers = { ...modelHandlers(state), ...dataHandlers(state), ...featureHandlers(state) };
   const page = new Channel<PageService, EngineService>(port, handlers);
   if (shared && settings.threads > 1) {
@@ -55,20 +58,22 @@ function modelHandlers(state: EngineState): Part<
       const files = await readSource(args, signal, progress);
       signal.throwIfAborted();
       progress({ phase: 'parse', loaded: 0, total: 1 });
-      const loaded = loadFiles(state, args, files);
+      const model = await loadFiles(state, args, files);
       progress({ phase: 'parse', loaded: 1, total: 1 });
-      return loaded;
+      return state.keep(model);
     },
     edit: ({ edits, ...part }, context) => usingPart(part, context, (it) => state.keep(it.edit(edits))),
     classifier: ({ options, ...part }, context) => usingPart(part, context, (it) => state.keep(it.classifier(options))),
     run: ({ inputs, outputs, ...part }, context) => usingPart(part, context, (it) => it.run(inputs, outputs)),
     predict: ({ model, image, topK = TOP_K }, context) => using(model, context, async (it) => {
       const inPool = async (): Promise<Prediction[]> => {
-        const { data, width, height, channels } = await pool.pixels({ image }, context.signal);
+        const decoding = pool.pixels({ image }, context.signal);
+        const planning = Promise.resolve().then(() => it.planPredict());
+        const [{ data, width, height, channels }] = await Promise.all([decoding, planning]);
         return it.predict(data, width, height, channels, topK);
       };
       const onGpu = async (gpu: WasmDevice): Promise<Prediction[]> => {
-        const pixels = await pool.preprocess(it.info().preprocessing, { image }, undefined, context.signal);
+        const pixels = await pool.preprocess(infoOf(it).preprocessing, { image }, undefined, context.signal);
         return state.predictions.run(() => {
           // A device that was lost leaves nothing behind.
           if (state.predictedOn.get(it) !== gpu) it.forgetGpu();
@@ -149,16 +154,21 @@ function featureHandlers(state: EngineState): Part<
       return bytes;
     }),
     releaseFeatures: (handle) => features.release(handle),
-    start: () => state.device.start(),
+    start: ({ mayHaveGpu }) => state.device.start(mayHaveGpu),
     memory: () => state.memory(),
     workerFailed: ({ worker, error }) => pool.failed(worker, error),
   };
 }
 
-function loadFiles(state: EngineState, { architecture, options }: LoadArgs, files: Map<string, Uint8Array>): ModelState {
+async function loadFiles(state: EngineState, { architecture, options }: LoadArgs, files: Map<string, Uint8Array>): Promise<WasmModel> {
   state.reserve([...files.values()].reduce((sum, { byteLength }) => sum + byteLength, 0));
   const { format, labels, preprocessing } = options;
-  return state.keep(state.wasm.WasmModel.load(files, { format, architecture, labels, preprocessing }));
+  const [only, ...others] = files.values();
+  // The platform makes the digest of a file in another thread; of several, the engine knows which one it is of.
+  const digest = only && others.length === 0 ? sha256(only) : undefined;
+  const model = state.wasm.WasmModel.load(files, { format, architecture, labels, preprocessing, digest: digest === undefined });
+  if (digest) model.setDigest(await digest);
+  return model;
 }
 
 async function fitOn(

@@ -5,6 +5,7 @@ import type { Cut, FeatureTensor, ViewOptions, WasmDevice, WasmFeatures, WasmMod
 import { Meter } from '../meter.js';
 import type { EngineDevice } from './device.js';
 import type { GpuTrunk } from './gpu-trunk.js';
+import { infoOf } from './info.js';
 import { targetOf } from './labels.js';
 import type { Instance } from '../loader.js';
 import type { TrunkPool } from './pool.js';
@@ -58,7 +59,7 @@ async function augmented(
   const { instance: { wasm }, stores } = context;
   const { indices, groupOf } = samples;
   const { augmentation, seed = trunk.model.seed() } = settings;
-  const options: ViewOptions = { seed, count: indices.length, size: trunk.model.info().preprocessing.size };
+  const options: ViewOptions = { seed, count: indices.length, size: infoOf(trunk.model).preprocessing.size };
   const perImage = settings.views + 1;
   const views = wasm.WasmViews.create(augmentation, options);
   const partnersOf = (index: number): (number | undefined)[] => (
@@ -123,7 +124,7 @@ async function runTrunk(
   };
   const onGpu = async (on: WasmDevice): Promise<void> => {
     const rest = [...open];
-    const { preprocessing } = model.info();
+    const { preprocessing } = infoOf(model);
     const prepare = (index: number): Promise<Float32Array> => {
       const image = stores.image(samples, samples.indices[rest[index]!]!);
       return pool.preprocess(preprocessing, image, viewsOf(rest[index]!), work.signal).catch(naming(image.id));
@@ -150,7 +151,7 @@ async function runTrunk(
 /** Bytes of all boundary tensors of one image. */
 function rowBytes(model: WasmModel, at: Cut): number {
   const boundary = new Set(model.boundary(at));
-  const sizes = model.info().vertices.filter(({ name }) => boundary.has(name)).map(({ outputShape }) => (
+  const sizes = infoOf(model).vertices.filter(({ name }) => boundary.has(name)).map(({ outputShape }) => (
     // The batch is the dimension that is not known, or the first.
     outputShape.slice(1).reduce<number>((product, size) => product * (size ?? 1), 1)));
   return 4 * sizes.reduce((sum, size) => sum + size, 0);

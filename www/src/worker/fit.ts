@@ -5,6 +5,7 @@ import type { StoppedBy, TrainStatus, WasmDevice, WasmFeatures, WasmModule, Wasm
 import type { EngineDevice } from './device.js';
 import type { Caller, Trunk } from './featurize.js';
 import { Meter } from '../meter.js';
+import { infoOf } from './info.js';
 import { nextTask } from './yield.js';
 
 /** The worker answers other messages at least this often, give or take one training step. */
@@ -29,7 +30,7 @@ export async function fit(
   const { model, at } = trunk;
   const create = (on: WasmDevice): WasmTrainer => (
     wasm.WasmTrainer.create(on, model, at, train, validation?.share(), how.settings, how.resumeFrom));
-  const key = [model.trunkKey(at), model.info().parameters.trainable, how.settings.batchSize, how.settings.updater?.type].join(' ');
+  const key = [model.trunkKey(at), infoOf(model).parameters.trainable, how.settings.batchSize, how.settings.updater?.type].join(' ');
   const chosen = await device.forPhase('training', key, {
     cpu: () => time(create(device.cpu)),
     gpu: async (gpu) => time(create(gpu)),

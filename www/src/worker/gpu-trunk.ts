@@ -3,6 +3,7 @@ import type { ImageFeatures } from '../protocol.js';
 import type { WasmBatchTrunk, WasmDevice, WasmModule } from '../wasm-module.js';
 import type { EngineDevice } from './device.js';
 import type { Trunk } from './featurize.js';
+import { infoOf } from './info.js';
 import { Queue } from './queue.js';
 import { nextTask } from './yield.js';
 
@@ -37,7 +38,7 @@ export class GpuTrunk {
 
   /** The GPU, where this trunk runs faster on it than in the pool. */
   choose({ model, at }: Trunk, key: string): Promise<WasmDevice | undefined> {
-    const { width, height } = model.info().preprocessing.size;
+    const { width, height } = infoOf(model).preprocessing.size;
     const boundary = new Set(model.boundary(at));
     const cuts = model.cutPoints();
     const end = cuts.findIndex(({ name }) => boundary.has(name));
@@ -69,7 +70,7 @@ export class GpuTrunk {
   }
 
   private async run({ trunk: batch, size }: Made, trunk: Trunk, { count, views, prepare }: GpuImages, signal: AbortSignal, onDone: OnDone): Promise<void> {
-    const { width, height } = trunk.model.info().preprocessing.size;
+    const { width, height } = infoOf(trunk.model).preprocessing.size;
     const rowLength = 3 * width * height;
     const tensors = batch.tensors();
     const group = Math.max(1, Math.floor(size / views));

@@ -21,6 +21,13 @@ export async function verifyIntegrity(bytes: Uint8Array<ArrayBuffer>, integrity:
   }
 }
 
+/** SHA-256 in hexadecimal digits by the platform's own code; undefined where it makes none: outside of secure contexts, and of shared memory. */
+export function sha256(bytes: Uint8Array): Promise<string> | undefined {
+  if (!(bytes.buffer instanceof ArrayBuffer)) return undefined;
+  return globalThis.crypto?.subtle?.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>).then((digest) => (
+    Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')));
+}
+
 function parse(integrity: string): { algorithm: Algorithm; accepted: string[] } {
   const given = integrity.trim().split(/\s+/).map((it) => /^(sha256|sha384|sha512)-([A-Za-z0-9+/]+={0,2})(\?.*)?$/.exec(it));
   const algorithm = ALGORITHMS.findLast((it) => given.some((match) => match?.[1] === it));

@@ -1,6 +1,7 @@
 import { Channel } from '../channel.js';
 import { RegraftError, fromWire, type WireError } from '../errors.js';
 import type { Preprocessing } from '../api.js';
+import { usable, type Decode } from './decode.js';
 import type { ImageFeatures, ImageRef, NetworkInput, Pixels, Role, TrunkService, TrunkSource, ViewsRef } from '../protocol.js';
 
 /** Starts and stops the pool's workers; the page does it. */
@@ -50,14 +51,16 @@ export class TrunkPool {
   private readonly keptBy = new Map<string, number>();
   private nextId = 0;
 
-  constructor(readonly size: number, private readonly starter: Starter) {}
+  constructor(readonly size: number, private readonly starter: Starter, private readonly decode: Decode) {}
 
   /** Rejects with 'bad-image' when the image cannot be decoded. */
   async check(ref: ImageRef, signal: AbortSignal): Promise<void> {
     await this.submit({ kind: 'check' }, ref, signal);
   }
 
+  /** As long as no worker has started, this thread decodes: one image is not worth one. */
   async pixels(ref: ImageRef, signal: AbortSignal): Promise<Pixels> {
+    if (this.nextId === 0) return usable(await this.decode(ref.image));
     return await this.submit({ kind: 'pixels' }, ref, signal) as Pixels;
   }
 

@@ -3,10 +3,12 @@ import { RegraftError } from '../errors.js';
 import type { DataRef, DeviceState, FeaturesState, ModelState, Role } from '../protocol.js';
 import type { Instance, WasmBuild } from '../loader.js';
 import type { Cut, WasmDevice, WasmFeatures, WasmModel, WasmModule } from '../wasm-module.js';
+import type { Decode } from './decode.js';
 import { EngineDevice } from './device.js';
 import { PLAIN, featurize } from './featurize.js';
 import { GpuTrunk } from './gpu-trunk.js';
 import { Handles } from './handles.js';
+import { infoOf } from './info.js';
 import { checkLabels, withLabelsOf } from './labels.js';
 import { TrunkPool, type Starter } from './pool.js';
 import { Queue } from './queue.js';
@@ -32,12 +34,12 @@ export class EngineState implements FeaturizeContext {
   readonly wasm: WasmModule;
 
   constructor(
-    readonly instance: Instance, build: WasmBuild, private readonly settings: EngineSettings, starter: Starter,
+    readonly instance: Instance, build: WasmBuild, private readonly settings: EngineSettings, starter: Starter, decode: Decode,
     deviceChanged: (device: DeviceState, cause: string | undefined) => void,
   ) {
     const { wasm } = instance;
     this.wasm = wasm;
-    this.pool = new TrunkPool(settings.threads, starter);
+    this.pool = new TrunkPool(settings.threads, starter, decode);
     this.device = new EngineDevice(wasm, build, settings.backend, deviceChanged);
     this.gpuTrunk = new GpuTrunk(wasm, this.device, settings.threads);
   }
@@ -56,14 +58,13 @@ export class EngineState implements FeaturizeContext {
   /** Takes a model in. */
   keep(model: WasmModel): ModelState {
     this.bytes();
-    const state = { info: model.info(), summary: model.summary(), reinitialized: model.reinitialized() };
-    return { ...state, boundary: model.boundary(undefined), cutPoints: model.cutPoints(), model: this.models.add(model) };
+    return { info: infoOf(model), reinitialized: model.reinitialized(), boundary: model.boundary(undefined), cutPoints: model.cutPoints(), model: this.models.add(model) };
   }
 
   /** Takes a feature set in. */
   keepFeatures(made: WasmFeatures): FeaturesState {
     this.bytes();
-    const info = made.info();
+    const info = infoOf(made);
     return { features: this.features.add(made), info };
   }
 
@@ -103,6 +104,6 @@ export class EngineState implements FeaturizeContext {
 
 /** Where a model is to be cut so that features fit: at its own frozen set, else after the vertices they are named after. */
 function cutOf(model: WasmModel, features: WasmFeatures): Cut {
-  const { trunkKey, tensors } = features.info();
+  const { trunkKey, tensors } = infoOf(features);
   return trunkKey === model.trunkKey(undefined) ? undefined : tensors.map(({ name }) => name);
 }

@@ -2,6 +2,7 @@ import type { TrunkSource } from '../protocol.js';
 import type { SharedTrunk } from '../wasm-module.js';
 import type { Instance } from '../loader.js';
 import type { Trunk } from './featurize.js';
+import { infoOf } from './info.js';
 
 /** Where the pool's workers get one trunk from: each a copy of its own, or all of them the same weights in shared memory. */
 export interface TrunkSources {
@@ -20,7 +21,7 @@ export function trunkSource({ shared }: Instance, { model, at }: Trunk): TrunkSo
   }
   let trunk: SharedTrunk | undefined;
   return {
-    weightBytes: () => 4 * model.info().parameters.total,
+    weightBytes: () => 4 * infoOf(model).parameters.total,
     get: () => ({ kind: 'shared', number: (trunk ??= shared.wasm.WasmTrunk.of(model, at)).handOver() }),
     free: () => trunk?.free(),
   };

@@ -1,11 +1,9 @@
 import { Channel } from '../channel.js';
 import { RegraftError } from '../errors.js';
-import type { ImageRef, Pixels, TrunkService, TrunkSource, ViewsRef, WireImage } from '../protocol.js';
+import type { ImageRef, Pixels, TrunkService, TrunkSource, ViewsRef } from '../protocol.js';
+import { usable, type Decode } from './decode.js';
 import type { Instance } from '../loader.js';
 import type { WasmTrunk, WasmViews } from '../wasm-module.js';
-
-/** Decodes an image as the platform can. Rejects with 'bad-image'. */
-export type Decode = (image: WireImage) => Promise<Pixels>;
 
 /** Serves a trunk worker: decodes images and runs the frozen part of a network on them, one at a time. */
 export function serveTrunk(port: MessagePort, { wasm, shared }: Instance, decode: Decode, pixelCap: number): void {
@@ -20,9 +18,6 @@ export function serveTrunk(port: MessagePort, { wasm, shared }: Instance, decode
     return shared.wasm.WasmTrunk.take(source.number);
   };
   const pixels = async ({ image, key }: ImageRef): Promise<Pixels> => kept.take(key) ?? decode(image);
-  const usable = ({ data, width, height, channels }: Pixels): void => {
-    if (data.length === 0 || data.length !== width * height * channels) throw new RegraftError('bad-image', 'it has no pixels');
-  };
 
   const allViews = (
     { augmentation, options }: ViewsRef, partners: (Pixels | undefined)[],
@@ -46,13 +41,10 @@ export function serveTrunk(port: MessagePort, { wasm, shared }: Instance, decode
       await trunk;
     },
     async check({ image, key }) {
-      const decoded = await decode(image);
-      usable(decoded);
-      return kept.keep(key, decoded);
+      return kept.keep(key, usable(await decode(image)));
     },
     async pixels(ref, { transfer }) {
-      const decoded = await pixels(ref);
-      usable(decoded);
+      const decoded = usable(await pixels(ref));
       transfer(decoded.data.buffer);
       return decoded;
     },

@@ -1,8 +1,9 @@
 // The package as built, in Node, on an untrained network and coloured noise.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { createEngine, type Dataset, type Engine, type FeatureSet, type Model, type Preprocessing, type Sample } from 'regraft';
-import { random } from './onnx.js';
+import { random, vgg } from './onnx.js';
 
 const COLOURS = { blue: [40, 60, 200], green: [40, 190, 60], red: [200, 50, 40] } as const;
 const SEED = 7;
@@ -56,18 +57,38 @@ test('colours are learned, exported, read back and predicted alike', async () =>
   await model.dispose();
 });
 
-test('the same seed gives the same numbers, bit for bit, with one worker and with two', async () => {
-  const losses = async (threads: number): Promise<readonly { loss: number }[]> => {
+test('the same seed gives the same numbers and files, bit for bit, with one worker and with two', async () => {
+  const run = async (threads: number): Promise<{ losses: number[]; files: Buffer[] }> => {
     const own = await createEngine({ threads });
     const model = await head(own);
     const { iterations } = await model.fit(await own.dataset(samples(6)), { epochs: 3, seed: SEED });
+    const modelCard = Object.fromEntries(Array.from({ length: 9 }, (_, at) => [`card ${at}`, 'text']));
+    const exports = [await model.export('regraft', { modelCard }), await model.export('onnx', { modelCard })];
     await own.dispose();
-    return iterations;
+    return { losses: iterations.map(({ loss }) => loss), files: exports.flatMap(({ files }) => Object.values(files).map((bytes) => Buffer.from(bytes))) };
   };
-  const one = await losses(1);
-  assert.ok(one.length > 0);
-  assert.deepEqual(await losses(1), one);
-  assert.deepEqual(await losses(2), one);
+  const one = await run(1);
+  assert.ok(one.losses.length > 0 && one.files.length === 2);
+  for (const other of [await run(1), await run(2)]) {
+    assert.deepEqual(other.losses, one.losses);
+    // Not deepEqual, which would print megabytes.
+    assert.ok(other.files.every((file, at) => file.equals(one.files[at]!)), 'files differ');
+  }
+});
+
+test('a file tells by its digest which file the network came from', async () => {
+  const bytes = vgg(16, 2, SEED);
+  // Of one file the platform makes the digest, of several the engine.
+  const more: Record<string, Uint8Array>[] = [{}, { 'notes.txt': Uint8Array.of(1, 2, 3) }];
+  for (const others of more) {
+    const model = await engine.load({ files: { 'model.onnx': bytes, ...others } });
+    const written = Buffer.from((await model.export('regraft')).files['model.regraft.safetensors']!);
+    const header = JSON.parse(written.toString('utf8', 8, 8 + Number(written.readBigUInt64LE())));
+    assert.deepEqual(JSON.parse(header['__metadata__']['regraft.provenance']), {
+      'source.format': 'onnx', 'source.sha256': createHash('sha256').update(bytes).digest('hex'),
+    });
+    await model.dispose();
+  }
 });
 
 test('features are kept, saved, read and trained on like the images they come from', async () => {

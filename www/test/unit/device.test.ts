@@ -30,7 +30,7 @@ async function start(backend: NonNullable<EngineOptions['backend']>, info: objec
   const wasm: WasmModule = { ...plain, WasmDevice: { ...plain.WasmDevice, webgpu } };
   const events: (string | undefined)[] = [];
   const device = new EngineDevice(wasm, 'simd128', backend, (_, cause) => events.push(cause));
-  return { device, state: await device.start(), events, made };
+  return { device, state: await device.start(true), events, made };
 }
 
 const slices = (cpu: number, gpu: number | RegraftError) => ({

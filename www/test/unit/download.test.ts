@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import { download, type DownloadOptions } from '../../src/worker/download.js';
-import { verifyIntegrity } from '../../src/worker/integrity.js';
+import { sha256, verifyIntegrity } from '../../src/worker/integrity.js';
 
 const weights = Uint8Array.from({ length: 3_000_000 }, (_, at) => at * 31);
 const digest = (algorithm: string, bytes = weights): string => `${algorithm}-${createHash(algorithm).update(bytes).digest('base64')}`;
@@ -93,4 +93,10 @@ test('of several digests the strongest counts, and one of its kind has to fit', 
   for (const nonsense of ['', 'md5-abc', 'sha256', 'sha256-?']) {
     await assert.rejects(verifyIntegrity(weights, nonsense, 'it'), { code: 'bad-option' });
   }
+});
+
+test('a digest is that of the standard, and left to others where the platform makes none', async () => {
+  // FIPS 180-2, appendix B.
+  assert.equal(await sha256(new TextEncoder().encode('abc')), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
+  assert.equal(await sha256(new Uint8Array(new SharedArrayBuffer(3))), undefined);
 });

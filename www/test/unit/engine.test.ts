@@ -4,7 +4,9 @@ import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Progress, Sample } from '../../src/api.js';
-import { SLOW, TRAP, image, withEngine } from '../fake.js';
+import { startEngine } from '../../src/client/engine.js';
+import type { WasmBuild } from '../../src/loader.js';
+import { SLOW, TRAP, fakeHost, image, withEngine, type Log } from '../fake.js';
 
 const bytes = Uint8Array.of(1);
 const samples = (text: string): Sample[] => [...text].map((letter, at) => ({ image: image(letter), label: at % 2 ? 'b' : 'a' }));
@@ -45,10 +47,30 @@ test('workers start when there is work for them', () => withEngine(async (engine
   assert.equal(log.workers, 1);
   const model = await engine.load(bytes);
   await model.predict(image('a'));
-  assert.equal(log.workers, 2);
+  assert.equal(log.workers, 1, 'one image is not worth a worker');
   await engine.dataset(samples('abcdef'));
   assert.equal(log.workers, 1 + engine.device.threads);
 }));
+
+test('where a shared memory finds no room, the engine does without', async () => {
+  const log: Log = { trunkRuns: 0, decodes: 0, live: 0, workers: 0, trunkLoads: 0 };
+  const host = fakeHost(log);
+  const asked: WasmBuild[] = [];
+  const engine = await startEngine({
+    ...host,
+    build: (threads) => (threads ? 'relaxed-simd-threads' : 'relaxed-simd'),
+    instantiate: async (module, build) => {
+      asked.push(build);
+      if (build === 'relaxed-simd-threads') throw new RangeError('could not allocate memory');
+      return host.instantiate(module, build);
+    },
+  }, {});
+  assert.deepEqual(asked, ['relaxed-simd-threads', 'relaxed-simd']);
+  assert.equal((await (await engine.load(bytes)).predict(image('a')))[0]?.label, 'a');
+  await engine.dispose();
+  const none = { ...host, instantiate: async () => Promise.reject(new RangeError('could not allocate memory')) };
+  await assert.rejects(startEngine(none, {}), RangeError);
+});
 
 test('what was made in wasm memory is freed', () => withEngine(async (engine, log) => {
   const model = await engine.load(bytes);

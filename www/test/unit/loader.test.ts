@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkBackend } from '../../src/backend.js';
 import { chooseBuild, wasmUrl } from '../../src/loader.js';
+import { tileRows } from '../../src/tiles.js';
 
 test('the probes are modules, and this machine has SIMD', () => {
   const probes: Uint8Array<ArrayBuffer>[] = [];
@@ -22,6 +23,12 @@ test('the newest build that validates is taken', () => {
     assert.equal(chooseBuild(shares, () => ++calls === 2), 'simd128');
     assert.throws(() => chooseBuild(shares, () => false), { name: 'RegraftError' });
   }
+});
+
+test('tiles are as high as the engine has registers for', () => {
+  assert.equal(tileRows(), 6); // Node is V8
+  assert.equal(tileRows({ Error, RangeError }), 6);
+  assert.equal(tileRows({ Error, InternalError: class extends Error {} }), 5);
 });
 
 test('wasm lies beside the module, or in the folder asked for', () => {

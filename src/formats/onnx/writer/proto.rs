@@ -27,15 +27,15 @@ pub(super) fn signed(values: &[usize]) -> Vec<i64> {
 }
 
 pub(super) fn float_tensor(name: String, shape: &[usize], values: &[f32]) -> Tensor {
-    let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    Tensor { name, dims: signed(shape), data_type: data_type::FLOAT, raw_data: Some(raw), ..Default::default() }
+    let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    Tensor { name, dims: signed(shape), data_type: data_type::FLOAT, raw_data: Some(raw.into()), ..Default::default() }
 }
 
 /// A vector of integers.
 pub(super) fn int_tensor(name: String, values: &[i64]) -> Tensor {
-    let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let dims = signed(&[values.len()]);
-    Tensor { name, dims, data_type: data_type::INT64, raw_data: Some(raw), ..Default::default() }
+    Tensor { name, dims, data_type: data_type::INT64, raw_data: Some(raw.into()), ..Default::default() }
 }
 
 /// Floats of a shape.
