@@ -9,6 +9,7 @@ mod photos;
 mod pictures;
 #[cfg(not(target_arch = "wasm32"))]
 mod plans;
+mod properties;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
 mod shaders;
