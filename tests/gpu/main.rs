@@ -2,6 +2,7 @@
 //! need a Vulkan driver (`VK_ICD_FILENAMES` may point to the one that comes with Chromium), in the browser WebGPU.
 
 mod conformance;
+mod evaluation;
 #[cfg(not(target_arch = "wasm32"))]
 mod photos;
 #[cfg(not(target_arch = "wasm32"))]

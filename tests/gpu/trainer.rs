@@ -36,7 +36,7 @@ fn drawn(len: usize, item: u64, scale: f64) -> Vec<f32> {
     (0..len).map(|_| ((2.0 * rng.uniform() - 1.0) * scale) as f32).collect()
 }
 
-fn network() -> Result<Model> {
+pub(crate) fn network() -> Result<Model> {
     network_with(serde_json::json!({}))
 }
 
@@ -86,7 +86,7 @@ fn network_with(configuration: serde_json::Value) -> Result<Model> {
     Model::new(g).edited(&edits)
 }
 
-fn features(count: usize, item: u64) -> Result<Arc<FeatureSet>> {
+pub(crate) fn features(count: usize, item: u64) -> Result<Arc<FeatureSet>> {
     let labels = (0..CLASSES).map(|c| c.to_string()).collect();
     let tensors = vec![FeatureTensor { name: "x".into(), shape: [SIDE, SIDE, CHANNELS].into() }];
     let mut set = FeatureSet::new(tensors, count, labels, "key".into(), FloatType::F32)?;

@@ -48,8 +48,8 @@ export interface WasmModel extends Freed {
   trunkKey(at: Cut): string;
   /** regraft bytes of the frozen part alone. */
   trunk(at: Cut): Uint8Array;
-  outputFromFeatures(features: WasmFeatures, at: Cut): Record<string, Tensor>;
-  evaluate(features: WasmFeatures, options: { topN?: number | undefined }, at: Cut): Omit<Evaluation, 'toString'> & { text: string };
+  outputFromFeatures(device: WasmDevice, features: WasmFeatures, at: Cut): Promise<Record<string, Tensor>>;
+  evaluate(device: WasmDevice, features: WasmFeatures, options: { topN?: number | undefined }, at: Cut): Promise<Omit<Evaluation, 'toString'> & { text: string }>;
   predict(pixels: Uint8Array, width: number, height: number, channels: number, topK: number): Prediction[];
   /** predict() on a device, for what WasmPreprocessing made of an image. */
   predictOn(device: WasmDevice, pixels: Float32Array, topK: number): Promise<Prediction[]>;

@@ -73,9 +73,9 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
     boundary: (at) => at?.length === 0 ? ['x'] : ['trunk'],
     trunkKey: () => key,
     trunk: () => new TextEncoder().encode(key),
-    outputFromFeatures: (made) => ({ head: made.toTensors()['trunk']! }),
+    outputFromFeatures: async (_, made) => ({ head: made.toTensors()['trunk']! }),
     profile: unused,
-    evaluate: (made) => {
+    evaluate: async (_, made) => {
       const { count, labels: names } = made.info();
       return {
         count, accuracy: 1, accuracyInterval95: [0, 1], balancedAccuracy: 1, topNAccuracy: 1, loss: 0, macroF1: 1, mcc: 1,
