@@ -139,8 +139,21 @@ impl Operator for Conv2d {
             clamp: self.clamp.map(Clamp::bounds),
             ..Gemm::dense(cx.limits().tiling(), rows, k, n)
         };
-        let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
-        cx.gemm(&gemm, &inputs, y.region)
+        let rest: Vec<_> = x.iter().skip(2).map(|x| x.region).collect();
+        if gemm.window.is_none() && s.groups == 1 {
+            let matrix = GpuView { shape: &Shape::from([k, n]), ..x[1] };
+            let part = |x_first, k| Gemm { x_first, k, ..gemm.clone() };
+            return cx.gemm_in_parts(&gemm, [&x[0], &matrix], &rest, y.region, part);
+        }
+        let whole = gpu_window(&s);
+        // Some rows of taps are a window of their own, further down the image.
+        let part = |first: usize, rows| {
+            let top = whole.padding[0].wrapping_sub(first * whole.dilation[0]);
+            let (kernel, padding) = ([rows, whole.kernel[1]], [top, whole.padding[1]]);
+            let window = WindowSizes { kernel, padding, ..whole.clone() };
+            Gemm { window: Some((window, Direction::Forward)), ..gemm.clone() }
+        };
+        cx.gemm_in_parts(&gemm, [&x[0], &x[1]], &rest, y.region, part)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

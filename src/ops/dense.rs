@@ -101,28 +101,17 @@ impl Operator for Dense {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
-        let parts = cx.parts(&x[1])?;
-        let clamp = self.clamp.map(Clamp::bounds);
-        if m < MATRIX_ROWS && parts.len() == 1 {
+        if m < MATRIX_ROWS && cx.parts(&x[1])?.len() == 1 {
             return self.encode_rows(cx, x, y);
         }
-        // A matrix that is larger than a binding is summed up part by part.
-        for (index, &(first, w)) in parts.iter().enumerate() {
-            let last = index + 1 == parts.len();
-            let rows = w.len / n;
-            let gemm = Gemm {
-                x_stride: k,
-                x_first: first,
-                bias: self.bias && last,
-                accumulate: index > 0,
-                clamp: clamp.filter(|_| last),
-                ..Gemm::dense(cx.limits().tiling(), m, rows, n)
-            };
-            let bias = x.get(2).filter(|_| gemm.bias).map(|b| b.region);
-            let inputs: Vec<_> = [x[0].region, w].into_iter().chain(bias).collect();
-            cx.gemm(&gemm, &inputs, y.region)?;
-        }
-        Ok(())
+        let gemm = Gemm {
+            bias: self.bias,
+            clamp: self.clamp.map(Clamp::bounds),
+            ..Gemm::dense(cx.limits().tiling(), m, k, n)
+        };
+        let rest: Vec<_> = x.iter().skip(2).map(|x| x.region).collect();
+        let part = |x_first, k| Gemm { x_first, k, ..gemm.clone() };
+        cx.gemm_in_parts(&gemm, [&x[0], &x[1]], &rest, y.region, part)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

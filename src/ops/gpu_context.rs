@@ -65,7 +65,7 @@ impl GpuLimits {
     ///
     /// # Errors
     /// `over-budget` where even the fewest rows that keep the alignment do not fit.
-    pub fn rows_per_binding(&self, shape: &Shape) -> Result<usize> {
+    fn rows_per_binding(&self, shape: &Shape) -> Result<usize> {
         let (rows, bytes) = (shape.first().copied().unwrap_or(1).max(1), shape.len() as u64 * 4);
         if bytes <= self.binding_bytes {
             return Ok(rows);
@@ -193,6 +193,42 @@ impl GpuContext {
         self.dispatch_each(kernel, x, y, count, &numbers.map(f32::to_bits))?;
         if let [only] = &mut self.dispatches[before..] {
             only.by_element = true;
+        }
+        Ok(())
+    }
+
+    /// A product of matrices whose right one may be larger than a binding: then it is summed up over parts of the rows that `rows`
+    /// views it as. `rest` is what the product binds behind its matrices; `part` gives it over some of the rows: the first, and
+    /// how many.
+    ///
+    /// # Errors
+    /// `over-budget` where the fewest rows that a part may have are larger than a binding.
+    pub(crate) fn gemm_in_parts(
+        &mut self,
+        gemm: &Gemm,
+        [x, rows]: [&GpuView<'_>; 2],
+        rest: &[Region],
+        y: Region,
+        part: impl Fn(usize, usize) -> Gemm,
+    ) -> Result<()> {
+        let parts = self.parts(rows)?;
+        if let [(_, w)] = parts[..] {
+            let inputs: Vec<Region> = [x.region, w].into_iter().chain(rest.iter().copied()).collect();
+            return self.gemm(gemm, &inputs, y);
+        }
+        for (index, &(first, w)) in parts.iter().enumerate() {
+            let last = index + 1 == parts.len();
+            // What follows the sum follows the last part of it.
+            let gemm = Gemm {
+                accumulate: index > 0,
+                bias: gemm.bias && last,
+                residual: gemm.residual && last,
+                clamp: gemm.clamp.filter(|_| last),
+                ..part(first, parts.get(index + 1).map_or(rows.shape[0], |next| next.0) - first)
+            };
+            let rest = rest.iter().copied().filter(|_| last);
+            let inputs: Vec<Region> = [x.region, w].into_iter().chain(rest).collect();
+            self.gemm(&gemm, &inputs, y)?;
         }
         Ok(())
     }

@@ -182,9 +182,50 @@ async fn disposed() -> Result<()> {
     Ok(())
 }
 
+/// Runs a graph of one input `x` and one output on the CPU, and on a GPU that binds no more than some bytes at a time.
+async fn agree_in_parts(g: &Graph, batch: usize, binding_bytes: u64, about: &str) -> Result<()> {
+    let gpu: Gpu = gpu(GpuOptions { binding_bytes: Some(binding_bytes), ..GpuOptions::default() }).await;
+    let x = drawn(g.get(g.inputs()[0]).ty.shape.len(), 9);
+    let mut cpu = Session::new(g, batch, None)?;
+    cpu.run(&[("x", &x)])?;
+    let mut session = Session::on(&Device::Gpu(gpu.clone()), g, batch, None)?;
+    session.start(&[("x", &x)])?;
+    session.arrived().await?;
+    let (share, at) = worst(session.output(0)?, cpu.output(0)?.iter().map(|v| f64::from(*v)));
+    assert!(share <= 1.0, "{about}, element {at}: {share} of what is allowed");
+    assert!(gpu.counters().dispatches > 1, "{about} was not split");
+    Ok(())
+}
+
+gpu_test!(filters_larger_than_a_binding_are_split, split_filters);
+async fn split_filters() -> Result<()> {
+    let window = |stride, padding, dilation| Window { stride, padding, dilation };
+    for (window, groups, x, w) in [
+        (window([1, 1], [2, 1, 2, 1], [1, 1]), 1, [1, 6, 6, 4], [5, 3, 4, 16]),
+        (window([2, 1], [3, 0, 1, 1], [2, 1]), 1, [2, 9, 5, 4], [4, 3, 4, 16]),
+        (window([1, 1], [0; 4], [1, 1]), 2, [1, 7, 4, 8], [5, 2, 4, 24]),
+        // A matrix of one row a channel.
+        (Window::default(), 1, [1, 2, 5, 52], [1, 1, 52, 16]),
+        (window([2, 2], [0; 4], [1, 1]), 1, [1, 5, 5, 8], [2, 2, 8, 24]),
+    ] {
+        let mut g = Graph::new();
+        let input = g.input("x", TensorType::f32(x), false)?;
+        let weights = g.constant("w", Tensor::f32(w, drawn(w.iter().product(), 7))?)?;
+        let bias = g.constant("b", Tensor::f32([w[3]], drawn(w[3], 8))?)?;
+        let layout = Layout::Nhwc;
+        let plain = Conv2d { window, groups, bias: true, residual: false, clamp: None, layout };
+        let first = g.add("first", plain.clone(), &[input, weights, bias])?;
+        // With all that follows a sum.
+        let all = Conv2d { residual: true, clamp: Some(Clamp::RELU), ..plain };
+        let y = g.add("y", all, &[input, weights, bias, first])?;
+        g.set_outputs(vec![y]);
+        agree_in_parts(&g, x[0], 2560, &format!("{x:?} and {w:?}")).await?;
+    }
+    Ok(())
+}
+
 gpu_test!(weights_larger_than_a_binding_are_split, split);
 async fn split() -> Result<()> {
-    let gpu: Gpu = gpu(GpuOptions { binding_bytes: Some(8 << 10), ..GpuOptions::default() }).await;
     for (rows, k, n) in [(1, 250, 24), (5, 200, 32), (4, 301, 17)] {
         let mut g = Graph::new();
         let x = g.input("x", TensorType::f32([rows, k]), false)?;
@@ -192,15 +233,7 @@ async fn split() -> Result<()> {
         let b = g.constant("b", Tensor::f32([n], drawn(n, 8))?)?;
         let y = g.add("y", Dense { bias: true, clamp: Some(Clamp::RELU) }, &[x, w, b])?;
         g.set_outputs(vec![y]);
-        let values = drawn(rows * k, 9);
-        let mut cpu = Session::new(&g, rows, None)?;
-        cpu.run(&[("x", &values)])?;
-        let mut session = Session::on(&Device::Gpu(gpu.clone()), &g, rows, None)?;
-        session.start(&[("x", &values)])?;
-        session.arrived().await?;
-        let (share, at) = worst(session.output(0)?, cpu.output(0)?.iter().map(|v| f64::from(*v)));
-        assert!(share <= 1.0, "{rows}×{k}×{n}, element {at}: {share} of what is allowed");
-        assert!(gpu.counters().dispatches > 1);
+        agree_in_parts(&g, rows, 8 << 10, &format!("{rows}×{k}×{n}")).await?;
     }
     Ok(())
 }

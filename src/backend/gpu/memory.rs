@@ -1,7 +1,8 @@
-//! Buffers of a plan: one a slot or an arena of slots, one a part of a constant, one for working memory and one for the parameters of
+//! Buffers of a plan: one a slot or an arena of slots, one a constant or each part that is bound of it, one for working memory and one for the parameters of
 //! all dispatches.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::device::Gpu;
 use super::pool::Usage;
@@ -20,8 +21,8 @@ pub(super) struct Memory {
     buffers: Vec<wgpu::Buffer>,
     /// Buffer of each slot, and its first byte there.
     slots: Vec<(usize, u64)>,
-    /// Parts of each constant that is read, and the elements of a part.
-    constants: BTreeMap<usize, (usize, Vec<wgpu::Buffer>)>,
+    /// Regions of constants that are read.
+    constants: HashMap<Region, wgpu::Buffer>,
     scratch: Option<wgpu::Buffer>,
     params: Option<wgpu::Buffer>,
 }
@@ -79,7 +80,7 @@ impl Memory {
         let bindings = recording.dispatches.iter().flat_map(|(_, d)| &d.bindings);
         for binding in bindings {
             if let Place::Constant(index) = binding.region.place {
-                self.upload(plan, index, gpu)?;
+                self.upload(plan, index, binding.region, gpu)?;
             }
         }
         if recording.scratch > 0 {
@@ -101,20 +102,14 @@ impl Memory {
         Ok(())
     }
 
-    fn upload(&mut self, plan: &Plan, index: usize, gpu: &Gpu) -> Result<()> {
-        if self.constants.contains_key(&index) {
-            return Ok(());
-        }
-        let tensor = plan.constants.get(index).ok_or_else(|| Error::internal("a constant is missing"))?;
-        let values = tensor.as_f32().ok_or_else(|| Error::internal("a constant is not f32"))?;
-        let rows = tensor.shape().first().copied().unwrap_or(1).max(1);
-        let part = gpu.limits().rows_per_binding(tensor.shape())? * (values.len() / rows);
-        let (_, buffers) = self.constants.entry(index).or_insert((part, Vec::new()));
-        for values in values.chunks(part.max(1)) {
-            let (buffer, _) = storage(gpu, values.len())?;
-            write(gpu, &buffer, 0, bytemuck::cast_slice(values));
-            buffers.push(buffer);
-        }
+    fn upload(&mut self, plan: &Plan, index: usize, region: Region, gpu: &Gpu) -> Result<()> {
+        let Entry::Vacant(place) = self.constants.entry(region) else { return Ok(()) };
+        let values = plan.constants.get(index).and_then(|tensor| tensor.as_f32());
+        let values = values.and_then(|values| values.get(region.first..region.first + region.len));
+        let values = values.ok_or_else(|| Error::internal(format!("a constant has no {region:?}")))?;
+        let (buffer, _) = storage(gpu, values.len())?;
+        write(gpu, &buffer, 0, bytemuck::cast_slice(values));
+        place.insert(buffer);
         Ok(())
     }
 
@@ -164,10 +159,7 @@ impl Memory {
                 (self.buffers.get(buffer), region.first + offset as usize / 4)
             }
             Place::Scratch => (self.scratch.as_ref(), region.first),
-            Place::Constant(index) => {
-                let (part, buffers) = self.constants.get(&index).ok_or_else(missing)?;
-                (buffers.get(region.first / part), region.first % part)
-            }
+            Place::Constant(_) => (self.constants.get(&region), 0),
         };
         let size = wgpu::BufferSize::new((region.len as u64 * 4).next_multiple_of(VECTOR_BYTES));
         Ok(wgpu::BufferBinding { buffer: buffer.ok_or_else(missing)?, offset: first as u64 * 4, size })
@@ -177,8 +169,11 @@ impl Memory {
     pub(super) fn give_back(&mut self, gpu: &Gpu) {
         let Self { buffers, slots: _, constants, scratch, params } = std::mem::take(self);
         let pool = &gpu.shared().pool;
-        let constants = constants.into_values().flat_map(|(_, parts)| parts);
-        buffers.into_iter().chain(constants).chain(scratch).for_each(|buffer| pool.give(Usage::Storage, buffer));
+        buffers
+            .into_iter()
+            .chain(constants.into_values())
+            .chain(scratch)
+            .for_each(|buffer| pool.give(Usage::Storage, buffer));
         params.into_iter().for_each(|buffer| pool.give(Usage::Uniform, buffer));
     }
 }

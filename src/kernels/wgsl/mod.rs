@@ -74,7 +74,7 @@ pub enum Place {
 }
 
 /// Consecutive elements of a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Region {
     /// What holds them.
     pub place: Place,
