@@ -13,6 +13,18 @@ pub struct GpuView<'a> {
     pub shape: &'a Shape,
     /// Where its elements lie, row-major.
     pub region: Region,
+    /// Whether they are a constant that is also there as [`Place::Half`] and [`Place::Columns`].
+    pub half: bool,
+}
+
+impl GpuView<'_> {
+    /// The elements as 16-bit floats, and the factors of their columns.
+    pub(crate) fn halves(&self) -> Option<[Region; 2]> {
+        let (Place::Constant(index), true) = (self.region.place, self.half) else { return None };
+        let columns = self.shape.last().copied().unwrap_or(1);
+        let columns = Region { place: Place::Columns(index), first: 0, len: columns };
+        Some([Region { place: Place::Half(index), ..self.region }, columns])
+    }
 }
 
 /// What a device allows; the default is what every WebGPU device has (WebGPU specification, "Limits").
@@ -37,6 +49,8 @@ pub struct GpuLimits {
     pub lanes: u64,
     /// Whether products are faster in tiles of 8×8 than of 4×8 where there are enough of them: a matter of registers, to be timed.
     pub wide_tiles: bool,
+    /// Whether constant weights are read as 16-bit floats where that loses nothing: half of the bytes, for a conversion of each.
+    pub halves: bool,
 }
 
 impl Default for GpuLimits {
@@ -51,6 +65,7 @@ impl Default for GpuLimits {
             invocations: 256,
             lanes: 16_384,
             wide_tiles: false,
+            halves: true,
         }
     }
 }
@@ -65,8 +80,8 @@ impl GpuLimits {
     ///
     /// # Errors
     /// `over-budget` where even the fewest rows that keep the alignment do not fit.
-    fn rows_per_binding(&self, shape: &Shape) -> Result<usize> {
-        let (rows, bytes) = (shape.first().copied().unwrap_or(1).max(1), shape.len() as u64 * 4);
+    fn rows_per_binding(&self, shape: &Shape, element_bytes: u64) -> Result<usize> {
+        let (rows, bytes) = (shape.first().copied().unwrap_or(1).max(1), shape.len() as u64 * element_bytes);
         if bytes <= self.binding_bytes {
             return Ok(rows);
         }
@@ -118,7 +133,8 @@ impl GpuContext {
     /// Parts of a value that each fit a binding: the first row of each part, and its region.
     pub fn parts(&self, x: &GpuView<'_>) -> Result<Vec<(usize, Region)>> {
         let rows = x.shape.first().copied().unwrap_or(1).max(1);
-        let (step, row) = (self.limits.rows_per_binding(x.shape)?, x.region.len / rows);
+        let step = self.limits.rows_per_binding(x.shape, x.region.place.element_bytes())?;
+        let row = x.region.len / rows;
         let part = |first: usize| {
             let len = step.min(rows - first) * row;
             (first, Region { first: x.region.first + first * row, len, ..x.region })
@@ -143,7 +159,7 @@ impl GpuContext {
         let read = x.iter().map(|&region| Binding { region, written: false });
         let written = y.iter().map(|&region| Binding { region, written: true });
         let bindings: Vec<Binding> = read.chain(written).collect();
-        if let Some(large) = bindings.iter().map(|b| b.region.len as u64 * 4).find(|b| *b > self.limits.binding_bytes) {
+        if let Some(large) = bindings.iter().map(|b| b.region.bytes()).find(|b| *b > self.limits.binding_bytes) {
             return Err(Error::OverBudget { needed: large, budget: self.limits.binding_bytes });
         }
         if bindings.len() > self.limits.storage_buffers as usize || groups == 0 {
@@ -211,15 +227,19 @@ impl GpuContext {
         y: Region,
         part: impl Fn(usize, usize) -> Gemm,
     ) -> Result<()> {
-        let parts = self.parts(rows)?;
+        let halves = rows.halves().filter(|_| gemm.takes_halves());
+        let (region, columns) = halves.map_or((rows.region, None), |[halves, columns]| (halves, Some(columns)));
+        let gemm = Gemm { halves: columns.is_some(), ..gemm.clone() };
+        let parts = self.parts(&GpuView { region, ..*rows })?;
         if let [(_, w)] = parts[..] {
-            let inputs: Vec<Region> = [x.region, w].into_iter().chain(rest.iter().copied()).collect();
-            return self.gemm(gemm, &inputs, y);
+            let inputs: Vec<Region> = [x.region, w].into_iter().chain(columns).chain(rest.iter().copied()).collect();
+            return self.gemm(&gemm, &inputs, y);
         }
         for (index, &(first, w)) in parts.iter().enumerate() {
             let last = index + 1 == parts.len();
             // What follows the sum follows the last part of it.
             let gemm = Gemm {
+                halves: gemm.halves,
                 accumulate: index > 0,
                 bias: gemm.bias && last,
                 residual: gemm.residual && last,
@@ -227,7 +247,7 @@ impl GpuContext {
                 ..part(first, parts.get(index + 1).map_or(rows.shape[0], |next| next.0) - first)
             };
             let rest = rest.iter().copied().filter(|_| last);
-            let inputs: Vec<Region> = [x.region, w].into_iter().chain(rest).collect();
+            let inputs: Vec<Region> = [x.region, w].into_iter().chain(columns).chain(rest).collect();
             self.gemm(&gemm, &inputs, y)?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Vertex, VertexId};
+use crate::graph::{Graph, Scaled, Vertex, VertexId};
 use crate::ops::Op;
 use crate::tensor::{Shape, Tensor, TensorType};
 
@@ -53,6 +53,8 @@ pub struct Plan {
     pub slots: Vec<usize>,
     /// Stored values, shared with the graph.
     pub constants: Vec<Arc<Tensor>>,
+    /// What each constant is a product of, where that is known; empty where the backend has no use for it.
+    pub scaled: Vec<Option<Arc<Scaled>>>,
     /// First values of slots that outlive a run: trainable parameters.
     pub initial: Vec<(usize, Arc<Tensor>)>,
     /// For each constant, whether weights prepared from it take its place: no step reads its elements and no output is it.
@@ -73,6 +75,7 @@ impl Plan {
             steps: Vec::new(),
             slots: assignment.slots,
             constants: Vec::new(),
+            scaled: Vec::new(),
             initial: Vec::new(),
             replaced: Vec::new(),
             peak_bytes: 0,
@@ -102,6 +105,7 @@ impl Plan {
         match (slot, &vertex.value) {
             (None, Some(value)) => {
                 self.constants.push(Arc::clone(value));
+                self.scaled.push(vertex.scaled.clone());
                 Ok(Location::Constant(self.constants.len() - 1))
             }
             (Some(slot), value) => {

@@ -1,6 +1,7 @@
 //! Every case of every op that has a kernel, against its `f64` reference.
 
-use regraft::backend::gpu::GpuOptions;
+use half::f16;
+use regraft::backend::gpu::{GpuOptions, record};
 use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
 use regraft::ops::{Case, GpuLimits, all_cases};
@@ -69,6 +70,36 @@ async fn agrees_in_parts() -> Result<()> {
 
 /// Bytes that can be bound at a time: less than many cases have.
 const LITTLE: u64 = 1 << 10;
+
+gpu_test!(weights_of_sixteen_bits_change_no_bit, halves);
+async fn halves() -> Result<()> {
+    let device = Device::Gpu(gpu(GpuOptions::default()).await);
+    let mut tried = 0;
+    for (index, case) in all_cases().iter().enumerate() {
+        let x = rounded(&case.draw(SEED + index as u64));
+        if !is_halved(&graph_of(case, &x, Weights::Fixed)?)? {
+            continue;
+        }
+        tried += 1;
+        let [halves, whole] = [Weights::Fixed, Weights::Written].map(|weights| run(case, &x, weights, &device));
+        assert_eq!(halves.await?, whole.await?, "case {index}, {case:?}");
+    }
+    assert!(tried > 5, "only {tried} cases have weights that are stored so");
+    Ok(())
+}
+
+/// Values with the digits of 16-bit floats.
+pub(crate) fn rounded(x: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    x.iter().map(|x| x.iter().map(|value| f16::from_f32(*value).to_f32()).collect()).collect()
+}
+
+/// Whether a plan of the graph reads a constant as 16-bit floats.
+pub(crate) fn is_halved(graph: &Graph) -> Result<bool> {
+    let recording = record(&Plan::new(graph, None)?, GpuLimits::default())?;
+    let mut bindings = recording.dispatches.iter().flat_map(|(_, dispatch)| &dispatch.bindings);
+    // Two bytes an element.
+    Ok(bindings.any(|binding| binding.region.bytes() < binding.region.len as u64 * 4))
+}
 
 /// So few that nothing is split for want of invocations, as on a software adapter.
 const FEW_LANES: u64 = 8;

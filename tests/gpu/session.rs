@@ -2,7 +2,7 @@
 
 use regraft::backend::gpu::GpuOptions;
 use regraft::backend::{Device, Gpu, Session};
-use regraft::graph::{Graph, VertexId};
+use regraft::graph::{Graph, VertexId, rewrite};
 use regraft::ops::{
     Add, BatchNorm, Clamp, Clip, Conv2d, Dense, DepthwiseConv2d, Flatten, GlobalAvgPool, Layout, Role, Softmax,
     Transpose, Window,
@@ -10,6 +10,7 @@ use regraft::ops::{
 use regraft::tensor::{Tensor, TensorType};
 use regraft::{Error, Result};
 
+use crate::conformance::{is_halved, rounded};
 use crate::{SEED, gpu, gpu_test, worst};
 
 /// Images of a run.
@@ -31,6 +32,8 @@ pub(crate) fn drawn(len: usize, seed: u64) -> Vec<f32> {
 struct Net {
     g: Graph,
     seed: u64,
+    /// Whether weights have the digits of 16-bit floats.
+    halves: bool,
 }
 
 impl Net {
@@ -38,7 +41,11 @@ impl Net {
         self.seed += 1;
         let values = drawn(shape.iter().product(), self.seed);
         // Variances are positive.
-        let values = if role == Role::Variance { values.iter().map(|v| v.abs() + 0.5).collect() } else { values };
+        let values = match role {
+            Role::Variance => values.iter().map(|v| v.abs() + 0.5).collect(),
+            Role::Weight if self.halves => rounded(&[values]).concat(),
+            _ => values,
+        };
         self.g.parameter(name, role, Tensor::f32(shape, values)?)
     }
 
@@ -73,7 +80,11 @@ impl Net {
 
 /// A stem, an inverted residual and a head, as MobileNetV2 has them.
 pub(crate) fn network() -> Result<Graph> {
-    let mut net = Net { g: Graph::new(), seed: 0 };
+    network_of(false)
+}
+
+fn network_of(halves: bool) -> Result<Graph> {
+    let mut net = Net { g: Graph::new(), seed: 0, halves };
     let x = net.g.input("image", TensorType::f32([1, 3, SIDE, SIDE]), true)?;
     let x = net.conv(x, "stem", [3, 3, 16, 2])?;
     let stem = net.relu6(x, "stem")?;
@@ -97,11 +108,20 @@ pub(crate) fn network() -> Result<Graph> {
 
 gpu_test!(both_backends_agree, agree);
 async fn agree() -> Result<()> {
-    let graph = network()?;
-    let mut cpu = Session::new(&graph, BATCH, None)?;
+    for halves in [false, true] {
+        let graph = network_of(halves)?;
+        let compiled = rewrite::fuse(&rewrite::lower(&graph.for_inference())?)?;
+        assert_eq!(is_halved(&compiled)?, halves, "batch norms are folded into weights, which keep their digits");
+        agree_on(&graph).await?;
+    }
+    Ok(())
+}
+
+async fn agree_on(graph: &Graph) -> Result<()> {
+    let mut cpu = Session::new(graph, BATCH, None)?;
     for options in [GpuOptions::default(), GpuOptions { default_limits: true, ..GpuOptions::default() }] {
         let gpu = gpu(options).await;
-        let mut session = Session::on(&Device::Gpu(gpu), &graph, BATCH, None)?;
+        let mut session = Session::on(&Device::Gpu(gpu), graph, BATCH, None)?;
         for run in 0..3 {
             let image = drawn(BATCH * 3 * SIDE * SIDE, 1000 + run);
             let inputs: [(&str, &[f32]); 1] = [("image", &image)];

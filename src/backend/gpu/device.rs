@@ -24,6 +24,8 @@ pub struct GpuOptions {
     pub lanes: Option<u64>,
     /// See [`GpuLimits::wide_tiles`]; [`Gpu::time_tiles`] finds it out.
     pub wide_tiles: bool,
+    /// See [`GpuLimits::halves`]; without a choice, not where shaders run on the CPU: bytes are not what it waits for.
+    pub halves: Option<bool>,
 }
 
 /// [`GpuLimits::lanes`] of a device that runs shaders on the CPU: some workgroups a core.
@@ -93,6 +95,7 @@ impl Gpu {
         let assumed = if is_software(&info) { SOFTWARE_LANES } else { limits.lanes };
         limits.lanes = options.lanes.unwrap_or(assumed);
         limits.wide_tiles = options.wide_tiles;
+        limits.halves = options.halves.unwrap_or(!is_software(&info));
         Ok(Self::new(&info, device, queue, limits))
     }
 
@@ -229,5 +232,6 @@ fn limits(device: &wgpu::Limits) -> GpuLimits {
         invocations: device.max_compute_invocations_per_workgroup,
         lanes: GpuLimits::default().lanes,
         wide_tiles: false,
+        halves: true,
     }
 }

@@ -79,9 +79,7 @@ impl Memory {
         }
         let bindings = recording.dispatches.iter().flat_map(|(_, d)| &d.bindings);
         for binding in bindings {
-            if let Place::Constant(index) = binding.region.place {
-                self.upload(plan, index, binding.region, gpu)?;
-            }
+            self.upload(plan, recording, binding.region, gpu)?;
         }
         if recording.scratch > 0 {
             self.scratch = Some(storage(gpu, recording.scratch)?.0);
@@ -102,14 +100,22 @@ impl Memory {
         Ok(())
     }
 
-    fn upload(&mut self, plan: &Plan, index: usize, region: Region, gpu: &Gpu) -> Result<()> {
+    /// Brings what is bound of a constant to the device, if it is one and not there.
+    fn upload(&mut self, plan: &Plan, recording: &Recording, region: Region, gpu: &Gpu) -> Result<()> {
         let Entry::Vacant(place) = self.constants.entry(region) else { return Ok(()) };
-        let values = plan.constants.get(index).and_then(|tensor| tensor.as_f32());
-        let values = values.and_then(|values| values.get(region.first..region.first + region.len));
-        let values = values.ok_or_else(|| Error::internal(format!("a constant has no {region:?}")))?;
-        let (buffer, _) = storage(gpu, values.len())?;
-        write(gpu, &buffer, 0, bytemuck::cast_slice(values));
-        place.insert(buffer);
+        let constant = |index: usize| plan.constants.get(index)?.as_f32()?.get(region.first..region.first + region.len);
+        let half = |index: usize| recording.halves.get(&index);
+        let buffer = match region.place {
+            Place::Slot(_) | Place::Scratch => return Ok(()),
+            Place::Constant(index) => constant(index).map(|values| filled(gpu, values)),
+            Place::Half(index) => {
+                half(index).and_then(|half| half.elements(plan, index, region)).map(|v| filled(gpu, &v))
+            }
+            Place::Columns(index) => {
+                half(index).and_then(|half| half.columns(plan, index, region)).map(|v| filled(gpu, &v))
+            }
+        };
+        place.insert(buffer.ok_or_else(|| Error::internal(format!("{region:?} is of no constant")))??);
         Ok(())
     }
 
@@ -159,9 +165,9 @@ impl Memory {
                 (self.buffers.get(buffer), region.first + offset as usize / 4)
             }
             Place::Scratch => (self.scratch.as_ref(), region.first),
-            Place::Constant(_) => (self.constants.get(&region), 0),
+            Place::Constant(_) | Place::Half(_) | Place::Columns(_) => (self.constants.get(&region), 0),
         };
-        let size = wgpu::BufferSize::new((region.len as u64 * 4).next_multiple_of(VECTOR_BYTES));
+        let size = wgpu::BufferSize::new(region.bytes().next_multiple_of(VECTOR_BYTES));
         Ok(wgpu::BufferBinding { buffer: buffer.ok_or_else(missing)?, offset: first as u64 * 4, size })
     }
 
@@ -178,12 +184,25 @@ impl Memory {
     }
 }
 
+/// A buffer of so many floats, and whether it was used before.
 fn storage(gpu: &Gpu, len: usize) -> Result<(wgpu::Buffer, bool)> {
-    let (bytes, budget) = (len as u64 * 4, gpu.limits().buffer_bytes);
+    storage_of(gpu, len as u64 * 4)
+}
+
+fn storage_of(gpu: &Gpu, bytes: u64) -> Result<(wgpu::Buffer, bool)> {
+    let budget = gpu.limits().buffer_bytes;
     if bytes > budget {
         return Err(Error::OverBudget { needed: bytes, budget });
     }
     Ok(gpu.shared().pool.take(Usage::Storage, bytes))
+}
+
+/// A buffer that holds these values.
+fn filled<T: bytemuck::NoUninit>(gpu: &Gpu, values: &[T]) -> Result<wgpu::Buffer> {
+    let bytes: &[u8] = bytemuck::cast_slice(values);
+    let (buffer, _) = storage_of(gpu, bytes.len() as u64)?;
+    write(gpu, &buffer, 0, bytes);
+    Ok(buffer)
 }
 
 fn write(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {

@@ -1,8 +1,10 @@
 //! `bn(conv(x, w, b)) = conv(x, w·s, (b − mean)·s + beta)` with `s = gamma / √(var + ε)` per output channel,
 //! where weights and statistics are constant.
 
+use std::sync::Arc;
+
 use crate::error::Result;
-use crate::graph::{Graph, Vertex, VertexId};
+use crate::graph::{Graph, Scaled, Vertex, VertexId};
 use crate::ops::{BatchNorm, Op};
 use crate::tensor::Tensor;
 
@@ -38,8 +40,9 @@ fn fold_one(g: &mut Graph, bn: &Vertex, op: &BatchNorm, inputs: &[VertexId]) -> 
     // Output channels are the last dimension of every canonical weight.
     let w: Vec<f32> = weights[0].iter().enumerate().map(|(i, w)| w * scale[i % channels]).collect();
 
-    let shape = g.get(layer.inputs[1]).ty.shape.clone();
+    let (shape, source) = (g.get(layer.inputs[1]).ty.shape.clone(), g.get(layer.inputs[1]).value.clone());
     let w = g.constant(g.free_name(&format!("{}/w", bn.name)), Tensor::f32(shape, w)?)?;
+    g.get_mut(w).scaled = source.map(|tensor| Arc::new(Scaled { tensor, columns: scale }));
     let b = g.constant(g.free_name(&format!("{}/b", bn.name)), Tensor::f32([channels], bias)?)?;
     g.add_like(bn, op_with_bias, &[layer.inputs[0], w, b]).map(Some)
 }

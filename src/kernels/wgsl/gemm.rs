@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::tile::{Tile, WINDOW_FIELDS, WindowSizes, write_loader, write_store};
+use super::tile::{Tile, WINDOW_FIELDS, WindowSizes, write_half_loader, write_loader, write_store};
 use super::{Kernel, WORKGROUP, Work};
 
 /// Most invocations that share a tile.
@@ -24,7 +24,7 @@ pub(crate) enum Direction {
 }
 
 /// `y = clamp(x·w + b + r)`: `x` of `rows × groups·k`, `w` of `taps·k × groups·n`, `y` of `rows × groups·n`; without a window there
-/// is one tap. Bindings: `x`, `w`, `b` if `bias`, `r` if `residual`, `y`.
+/// is one tap. Bindings: `x`, `w`, factors of the columns of `w` if `halves`, `b` if `bias`, `r` if `residual`, `y`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Gemm {
     pub(crate) rows: usize,
@@ -40,6 +40,8 @@ pub(crate) struct Gemm {
     pub(crate) window: Option<(WindowSizes, Direction)>,
     /// `w` is stored as `taps·n × groups·k`.
     pub(crate) transposed: bool,
+    /// `w` is stored as 16-bit floats.
+    pub(crate) halves: bool,
     pub(crate) bias: bool,
     pub(crate) residual: bool,
     /// Adds to what `y` holds.
@@ -54,7 +56,7 @@ impl Gemm {
     /// A plain product for a device of some lanes that may be faster with wide tiles; fields that differ are set by the caller.
     pub(crate) fn dense((lanes, wide): (u64, bool), rows: usize, k: usize, n: usize) -> Self {
         let tile = Tile::choose(rows as u64, n as u64, (lanes, wide));
-        let (groups, x_stride, x_first, window, transposed) = (1, k, 0, None, false);
+        let (groups, x_stride, x_first, window, transposed, halves) = (1, k, 0, None, false, false);
         let (bias, residual, accumulate, clamp) = (false, false, false, None);
         Self {
             rows,
@@ -65,6 +67,7 @@ impl Gemm {
             x_first,
             window,
             transposed,
+            halves,
             bias,
             residual,
             accumulate,
@@ -82,6 +85,11 @@ impl Gemm {
     /// Whether columns of `w`, `b`, `r` and `y` can be read four at a time.
     fn wide_y(&self) -> bool {
         self.n.is_multiple_of(4)
+    }
+
+    /// Whether `w` may be 16-bit floats: they are read four at a time.
+    pub(crate) fn takes_halves(&self) -> bool {
+        self.wide_y() && !self.transposed
     }
 
     /// Invocations that share a tile: as many as fill the GPU and still have some columns each.
@@ -210,7 +218,10 @@ impl Gemm {
             writeln!(t, "@group(0) @binding({index}) var<storage, {access}> {name}: array<{kind}>;")
         };
         declare(t, "read", "x", x)?;
-        declare(t, "read", "w", w)?;
+        declare(t, "read", "w", if self.halves { "vec2<u32>" } else { w })?;
+        if self.halves {
+            declare(t, "read", "f", y)?;
+        }
         if self.bias {
             declare(t, "read", "b", y)?;
         }
@@ -218,7 +229,7 @@ impl Gemm {
             declare(t, "read", "r", y)?;
         }
         declare(t, "read_write", "y", y)?;
-        let index = 3 + u32::from(self.bias) + u32::from(self.residual);
+        let index = 3 + u32::from(self.halves) + u32::from(self.bias) + u32::from(self.residual);
         writeln!(t, "@group(0) @binding({index}) var<uniform> p: Params;")?;
         writeln!(t, "override WG: u32;")?;
         if self.slices() > 1 {
@@ -228,7 +239,16 @@ impl Gemm {
         if self.clamp.is_some() {
             writeln!(t, "override LOW: f32;\noverride HIGH: f32;")?;
         }
-        let matrices = [("w", !self.transposed), ("b", self.bias), ("r", self.residual), ("y", self.accumulate)];
+        if self.halves {
+            write_half_loader(t, "w", "n")?;
+        }
+        let matrices = [
+            ("w", !self.transposed && !self.halves),
+            ("f", self.halves),
+            ("b", self.bias),
+            ("r", self.residual),
+            ("y", self.accumulate),
+        ];
         for (name, _) in matrices.into_iter().filter(|(_, is_read)| *is_read) {
             write_loader(t, name, "n", self.wide_y())?;
         }
@@ -330,6 +350,9 @@ impl Gemm {
 
     fn write_results(&self, t: &mut String) -> std::fmt::Result {
         let Tile { rows, columns } = self.tile;
+        for c in (0..columns).filter(|_| self.halves) {
+            writeln!(t, "let factor{c} = load_f(0u, group, l{c});")?;
+        }
         for c in (0..columns).filter(|_| self.bias) {
             writeln!(t, "let bias{c} = load_b(0u, group, l{c});")?;
         }
@@ -354,6 +377,9 @@ impl Gemm {
                 }
                 for slice in 1..slices {
                     writeln!(t, "v += parts[{}u + lid % {at_once}u];", part(r, c) + slice * at_once)?;
+                }
+                if self.halves {
+                    writeln!(t, "v *= factor{c};")?;
                 }
                 if self.accumulate {
                     writeln!(t, "v += load_y(r{r}, group, c{c});")?;

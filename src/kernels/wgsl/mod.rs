@@ -69,6 +69,10 @@ pub enum Place {
     Slot(usize),
     /// A constant of the plan.
     Constant(usize),
+    /// The same as 16-bit floats, without the factors that [`Place::Columns`] has.
+    Half(usize),
+    /// A factor for each column of the last dimension of the constant.
+    Columns(usize),
     /// Working memory of the step alone.
     Scratch,
 }
@@ -82,6 +86,20 @@ pub struct Region {
     pub first: usize,
     /// How many.
     pub len: usize,
+}
+
+impl Region {
+    /// Bytes that the elements take.
+    pub fn bytes(&self) -> u64 {
+        self.len as u64 * self.place.element_bytes()
+    }
+}
+
+impl Place {
+    /// Bytes of an element.
+    pub fn element_bytes(self) -> u64 {
+        if matches!(self, Self::Half(_)) { 2 } else { 4 }
+    }
 }
 
 /// A region as a shader sees it.

@@ -64,6 +64,14 @@ pub(super) fn write_loader(t: &mut String, name: &str, columns: &str, wide: bool
     writeln!(t, "}}")
 }
 
+/// [`write_loader`] for 16-bit floats, whose columns come in fours.
+pub(super) fn write_half_loader(t: &mut String, name: &str, columns: &str) -> std::fmt::Result {
+    writeln!(t, "fn load_{name}(row: u32, group: u32, column: u32) -> vec4<f32> {{")?;
+    writeln!(t, "let pairs = {name}[(row * p.groups + group) * (p.{columns} / 4u) + column];")?;
+    writeln!(t, "return vec4<f32>(unpack2x16float(pairs.x), unpack2x16float(pairs.y));")?;
+    writeln!(t, "}}")
+}
+
 /// Stores `v`, four columns of `y`.
 pub(super) fn write_store(t: &mut String, row: &str, column: &str, wide: bool) -> std::fmt::Result {
     if wide {
