@@ -226,6 +226,18 @@ impl Operator for Conv2d {
                 [&[2, 7, 9, 16], &[3, 3, 16, 20], &[20], &[2, 7, 9, 20]],
             ),
             Case::new(conv(padded([0, 2, 1, 0]), 1, false, false, None), [&[1, 5, 6, 20], &[3, 3, 20, 16]]),
+            // Large enough for the tile of a workgroup, which neither rows nor columns nor terms fill.
+            Case::new(
+                conv(
+                    Window { stride: [2, 1], padding: [1, 2, 0, 1], dilation: [1, 2] },
+                    1,
+                    true,
+                    true,
+                    Some(Clamp::RELU6),
+                ),
+                [&[2, 9, 11, 12], &[3, 2, 12, 68], &[68], &[2, 4, 12, 68]],
+            ),
+            Case::new(conv(plain(), 2, true, false, None), [&[1, 9, 8, 40], &[1, 1, 20, 88], &[88]]),
         ]
     }
 

@@ -161,6 +161,7 @@ impl Operator for Dense {
             Case::new(dense(true, None), [&[1, 37], &[37, 11], &[11]]),
             Case::new(dense(true, None), [&[13, 64], &[64, 16], &[16]]),
             Case::new(dense(true, Some(Clamp::RELU)), [&[7, 29], &[29, 5], &[5]]),
+            Case::new(dense(true, Some(Clamp::RELU)), [&[67, 36], &[36, 84], &[84]]),
         ]
     }
 

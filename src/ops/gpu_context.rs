@@ -3,7 +3,7 @@
 
 use super::Operator;
 use crate::error::{Error, Result};
-use crate::kernels::wgsl::{Binding, Dispatch, Gemm, Kernel, Place, Region, Strided, WORKGROUP, Work};
+use crate::kernels::wgsl::{Binding, Dispatch, Gemm, Kernel, Place, Region, Strided, Tiles, Tiling, WORKGROUP, Work};
 use crate::tensor::Shape;
 
 /// A value on the device, as an op sees it.
@@ -47,8 +47,8 @@ pub struct GpuLimits {
     /// Invocations that keep the device busy: work is split further where there are fewer. WebGPU does not tell it; the default is a
     /// mid-range GPU's.
     pub lanes: u64,
-    /// Whether products are faster in tiles of 8×8 than of 4×8 where there are enough of them: a matter of registers, to be timed.
-    pub wide_tiles: bool,
+    /// Fastest tiles of products: of those with few terms a sum, and of those with many.
+    pub tiles: [Tiles; 2],
     /// Whether constant weights are read as 16-bit floats where that loses nothing: half of the bytes, for a conversion of each.
     pub halves: bool,
 }
@@ -64,16 +64,16 @@ impl Default for GpuLimits {
             shared_bytes: 16 << 10,
             invocations: 256,
             lanes: 16_384,
-            wide_tiles: false,
+            tiles: [Tiles::default(); 2],
             halves: true,
         }
     }
 }
 
 impl GpuLimits {
-    /// What tiles of products depend on: lanes, and whether wide ones are faster.
-    pub(crate) fn tiling(&self) -> (u64, bool) {
-        (self.lanes, self.wide_tiles)
+    /// What the choice of a tile depends on.
+    pub(crate) fn tiling(&self) -> Tiling {
+        Tiling { lanes: self.lanes, tiles: self.tiles }
     }
 
     /// How many rows (of the first dimension) of a value fit a binding, so that each part starts aligned; all of them for most.

@@ -4,7 +4,7 @@ use half::f16;
 use regraft::backend::gpu::{GpuOptions, record};
 use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
-use regraft::ops::{Case, GpuLimits, all_cases};
+use regraft::ops::{Case, GpuLimits, Tiles, all_cases};
 use regraft::plan::Plan;
 use regraft::tensor::Tensor;
 use regraft::{Error, Result};
@@ -52,8 +52,11 @@ async fn run(case: &Case, x: &[Vec<f32>], weights: Weights, device: &Device) -> 
 
 gpu_test!(gpu_agrees_with_the_references, agrees);
 async fn agrees() -> Result<()> {
-    for (lanes, wide_tiles) in [(GpuLimits::default().lanes, false), (FEW_LANES, false), (FEW_LANES, true)] {
-        let options = GpuOptions { lanes: Some(lanes), wide_tiles, ..GpuOptions::default() };
+    let [small, large, shared] = Tiles::ALL;
+    for (lanes, tiles) in
+        [(GpuLimits::default().lanes, small), (FEW_LANES, small), (FEW_LANES, large), (FEW_LANES, shared)]
+    {
+        let options = GpuOptions { lanes: Some(lanes), tiles: [tiles; 2], ..GpuOptions::default() };
         let tried = agrees_on(&Device::Gpu(gpu(options).await)).await?;
         assert_eq!(tried, 2 * all_cases().len(), "cases were refused");
     }
@@ -73,7 +76,9 @@ const LITTLE: u64 = 1 << 10;
 
 gpu_test!(weights_of_sixteen_bits_change_no_bit, halves);
 async fn halves() -> Result<()> {
-    let device = Device::Gpu(gpu(GpuOptions::default()).await);
+    let usual = Device::Gpu(gpu(GpuOptions::default()).await);
+    let shared = GpuOptions { lanes: Some(FEW_LANES), tiles: [Tiles::Workgroup; 2], ..GpuOptions::default() };
+    let shared = Device::Gpu(gpu(shared).await);
     let mut tried = 0;
     for (index, case) in all_cases().iter().enumerate() {
         let x = rounded(&case.draw(SEED + index as u64));
@@ -81,8 +86,10 @@ async fn halves() -> Result<()> {
             continue;
         }
         tried += 1;
-        let [halves, whole] = [Weights::Fixed, Weights::Written].map(|weights| run(case, &x, weights, &device));
-        assert_eq!(halves.await?, whole.await?, "case {index}, {case:?}");
+        for device in [&usual, &shared] {
+            let [halves, whole] = [Weights::Fixed, Weights::Written].map(|weights| run(case, &x, weights, device));
+            assert_eq!(halves.await?, whole.await?, "case {index}, {case:?}");
+        }
     }
     assert!(tried > 5, "only {tried} cases have weights that are stored so");
     Ok(())

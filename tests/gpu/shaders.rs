@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regraft::Error;
 use regraft::Result;
 use regraft::backend::gpu::{Recording, record};
-use regraft::ops::{GpuLimits, Op, all_cases};
+use regraft::ops::{GpuLimits, Op, Tiles, all_cases};
 use regraft::plan::Plan;
 use regraft::zoo::Architecture;
 use wgpu::naga;
@@ -45,8 +45,11 @@ fn every_shader_is_valid() -> Result<()> {
         let halves = rounded(&x);
         for (x, weights) in [(&x, Weights::Fixed), (&x, Weights::Written), (&halves, Weights::Fixed)] {
             let plan = Plan::new(&graph_of(&case, x, weights)?, None)?;
-            for (lanes, wide_tiles) in [(GpuLimits::default().lanes, false), (1, false), (1, true)] {
-                match record(&plan, GpuLimits { lanes, wide_tiles, ..GpuLimits::default() }) {
+            let [small, large, shared] = Tiles::ALL;
+            for (lanes, tiles) in
+                [(GpuLimits::default().lanes, small), (1, small), (1, large), (1, shared), (8, shared)]
+            {
+                match record(&plan, GpuLimits { lanes, tiles: [tiles; 2], ..GpuLimits::default() }) {
                     Err(Error::NoKernel { .. }) => {}
                     recording => collect(recording?, &format!("{case:?}"), &mut shaders),
                 }

@@ -84,8 +84,8 @@ export interface SharedTrunk extends WasmTrunk {
 /** Where plans run. */
 export interface WasmDevice extends Freed {
   gpuBytes(): number;
-  /** Whether products are faster in tiles of 8×8 than of 4×8; plans follow it from then on. `now` gives milliseconds. */
-  timeTiles(now: () => number): Promise<boolean>;
+  /** Tiles in which products with few terms a sum, and with many, are fastest; plans follow it from then on. `now` gives milliseconds. */
+  timeTiles(now: () => number): Promise<string[]>;
   /** Frees buffers that wait to be used again. */
   trim(): void;
   /** Loses the device. */

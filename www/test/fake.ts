@@ -114,7 +114,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
       },
     },
     WasmDevice: {
-      cpu: () => ({ gpuBytes: () => 0, timeTiles: async () => false, trim: () => undefined, destroy: unused, free: () => undefined }),
+      cpu: () => ({ gpuBytes: () => 0, timeTiles: async () => [], trim: () => undefined, destroy: unused, free: () => undefined }),
       webgpu: () => Promise.reject(Object.assign(new Error('no GPU: not in the fake'), { code: 'no-gpu' })),
     },
     WasmBatchTrunk: { create: unused },

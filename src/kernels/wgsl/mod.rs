@@ -21,7 +21,8 @@ pub(crate) use elementwise::{
     update,
 };
 pub(crate) use gemm::{Direction, Gemm};
-pub(crate) use tile::WindowSizes;
+pub use tile::Tiles;
+pub(crate) use tile::{DEEP, Tiling, WindowSizes};
 pub(crate) use weight_grad::WeightGrad;
 
 /// Invocations a workgroup of all kernels without shared memory.
