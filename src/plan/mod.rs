@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scaled, Vertex, VertexId};
-use crate::ops::Op;
+use crate::ops::{Conv2dInputGrad, DepthwiseConv2dInputGrad, Op};
 use crate::tensor::{Shape, Tensor, TensorType};
 
 /// Where a value lies while a plan runs.
@@ -174,7 +174,8 @@ fn is_alias(op: &Op) -> bool {
 fn reads_elements(op: &Op, index: usize) -> bool {
     match op {
         Op::SumLike(_) | Op::BroadcastLike(_) | Op::ReshapeLike(_) | Op::AvgPoolGrad(_) => index == 0,
-        Op::Conv2dInputGrad(_) | Op::DepthwiseConv2dInputGrad(_) => index < 2,
+        Op::Conv2dInputGrad(Conv2dInputGrad { clamp, .. })
+        | Op::DepthwiseConv2dInputGrad(DepthwiseConv2dInputGrad { clamp, .. }) => index < 2 || clamp.is_some(),
         _ => true,
     }
 }

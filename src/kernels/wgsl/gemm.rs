@@ -28,7 +28,7 @@ pub(crate) enum Direction {
 }
 
 /// `y = clamp(x·w + b + r)`: `x` of `rows × groups·k`, `w` of `taps·k × groups·n`, `y` of `rows × groups·n`; without a window there
-/// is one tap. Bindings: `x`, `w`, factors of the columns of `w` if `halves`, `b` if `bias`, `r` if `residual`, `y`.
+/// is one tap. Bindings: `x`, `w`, factors of the columns of `w` if `halves`, `b` if `bias`, `r` if `residual`, `m` if `mask`, `y`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Gemm {
     pub(crate) rows: usize,
@@ -51,6 +51,8 @@ pub(crate) struct Gemm {
     /// Adds to what `y` holds.
     pub(crate) accumulate: bool,
     pub(crate) clamp: Option<(f32, f32)>,
+    /// The result is 0 but where `m`, of its shape, lies between these.
+    pub(crate) mask: Option<(f32, f32)>,
     pub(crate) tiling: Tiling,
 }
 
@@ -58,7 +60,7 @@ impl Gemm {
     /// A plain product; fields that differ are set by the caller.
     pub(crate) fn dense(tiling: Tiling, rows: usize, k: usize, n: usize) -> Self {
         let (groups, x_stride, x_first, window, transposed, halves) = (1, k, 0, None, false, false);
-        let (bias, residual, accumulate, clamp) = (false, false, false, None);
+        let (bias, residual, accumulate, clamp, mask) = (false, false, false, None, None);
         Self {
             rows,
             k,
@@ -73,6 +75,7 @@ impl Gemm {
             residual,
             accumulate,
             clamp,
+            mask,
             tiling,
         }
     }
@@ -176,7 +179,7 @@ impl Gemm {
     /// The shader.
     pub(crate) fn kernel(&self) -> Kernel {
         let kernel = Kernel::new(self.text());
-        match self.clamp {
+        match self.clamp.or(self.mask) {
             Some(bounds) => kernel.with_bounds(bounds),
             None => kernel,
         }

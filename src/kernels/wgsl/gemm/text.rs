@@ -109,8 +109,12 @@ impl Gemm {
         if self.residual {
             declare(t, "read", "r", y)?;
         }
+        if self.mask.is_some() {
+            declare(t, "read", "m", y)?;
+        }
         declare(t, "read_write", "y", y)?;
-        let index = 3 + u32::from(self.halves) + u32::from(self.bias) + u32::from(self.residual);
+        let optional = [self.halves, self.bias, self.residual, self.mask.is_some()];
+        let index = 3 + optional.into_iter().filter(|bound| *bound).count();
         writeln!(t, "@group(0) @binding({index}) var<uniform> p: Params;")?;
         writeln!(t, "override WG: u32;")?;
         if self.slices() > 1 {
@@ -121,7 +125,7 @@ impl Gemm {
         if self.tile().shared {
             self.write_shared_memory(t)?;
         }
-        if self.clamp.is_some() {
+        if self.clamp.or(self.mask).is_some() {
             writeln!(t, "override LOW: f32;\noverride HIGH: f32;")?;
         }
         if self.halves {
@@ -132,6 +136,7 @@ impl Gemm {
             ("f", self.halves),
             ("b", self.bias),
             ("r", self.residual),
+            ("m", self.mask.is_some()),
             ("y", self.accumulate),
         ];
         for (name, _) in matrices.into_iter().filter(|(_, is_read)| *is_read) {
@@ -280,6 +285,11 @@ impl Gemm {
                 }
                 if self.residual {
                     writeln!(t, "v += load_r(r{r}, group, c{c});")?;
+                }
+                if self.mask.is_some() {
+                    writeln!(t, "let m{r}_{c} = load_m(r{r}, group, c{c});")?;
+                    let inside = format!("(m{r}_{c} > vec4<f32>(LOW)) & (m{r}_{c} < vec4<f32>(HIGH))");
+                    writeln!(t, "v = select(vec4<f32>(), v, {inside});")?;
                 }
                 if self.clamp.is_some() {
                     // Unlike `clamp`, comparisons leave NaN as it is.
