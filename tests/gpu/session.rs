@@ -54,7 +54,11 @@ impl Net {
         for role in [Role::Gamma, Role::Beta, Role::Mean, Role::Variance] {
             inputs.push(self.weights(format!("{name}.{role:?}"), role, &[channels])?);
         }
-        self.g.add(format!("{name}.norm"), BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nchw }, &inputs)
+        self.g.add(
+            format!("{name}.norm"),
+            BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nchw, clamp: None },
+            &inputs,
+        )
     }
 
     fn conv(&mut self, x: VertexId, name: &str, [kernel, c, m, stride]: [usize; 4]) -> Result<VertexId> {

@@ -70,7 +70,7 @@ fn network_with(configuration: serde_json::Value) -> Result<Model> {
     ] {
         inputs.push(weights(&mut g, name, role, &[6], 0.3)?);
     }
-    let y = g.add("norm", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc }, &inputs)?;
+    let y = g.add("norm", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc, clamp: None }, &inputs)?;
     let y = g.add("sigmoid", Sigmoid, &[y])?;
     let window = Window { stride: [2, 2], ..Window::default() };
     let y = g.add("pool", MaxPool { kernel: [2, 2], window, ceil: false, layout: Layout::Nhwc }, &[y])?;

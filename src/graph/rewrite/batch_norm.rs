@@ -13,6 +13,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
     let readers = graph.readers();
     graph.rebuild(|new, vertex, inputs| {
         if let Op::BatchNorm(bn) = &vertex.op
+            && bn.clamp.is_none()
             && readers[vertex.inputs[0].index()] == 1
             && let Some(folded) = fold_one(new, vertex, bn, inputs)?
         {

@@ -1,4 +1,4 @@
-//! Clamps, residual sums and zero padding move into the convolution or dense layer they follow or precede, gradients of clamps into the
+//! Clamps, residual sums and zero padding move into the layer they follow or precede, gradients of clamps into the
 //! gradient of the convolution that read them.
 
 use crate::error::Result;
@@ -31,6 +31,8 @@ fn with_clamp(layer: &Vertex, clamp: Clamp) -> Fused {
         Op::Conv2d(c) => &mut c.clamp,
         Op::DepthwiseConv2d(c) => &mut c.clamp,
         Op::Dense(d) => &mut d.clamp,
+        Op::BatchNorm(b) => &mut b.clamp,
+        Op::NormalizeBatch(b) => &mut b.clamp,
         _ => return None,
     };
     slot.is_none().then_some(())?;
