@@ -59,6 +59,7 @@ async fn agrees() -> Result<()> {
         let options = GpuOptions { lanes: Some(lanes), tiles: [tiles; 2], ..GpuOptions::default() };
         let tried = agrees_on(&Device::Gpu(gpu(options).await)).await?;
         assert_eq!(tried, 2 * all_cases().len(), "cases were refused");
+        eprintln!("{tried} on the GPU, in tiles of {} for {lanes} lanes", tiles.name());
     }
     Ok(())
 }
