@@ -77,6 +77,15 @@ impl From<Loss> for OutputLoss {
     }
 }
 
+/// A tensor, and a factor of each column of its last dimension.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaled {
+    /// The tensor without its factors.
+    pub tensor: Arc<Tensor>,
+    /// The factors.
+    pub columns: Vec<f32>,
+}
+
 /// One op applied to the values of other vertices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vertex {
@@ -96,6 +105,8 @@ pub struct Vertex {
     pub layer: Option<String>,
     /// Loss, on output vertices that can be trained.
     pub loss: Option<OutputLoss>,
+    /// What the value is a product of, where a rewrite made it: the tensor may take less room than the product.
+    pub scaled: Option<Arc<Scaled>>,
 }
 
 impl Vertex {
@@ -141,6 +152,7 @@ impl Graph {
             value: None,
             layer: None,
             loss: None,
+            scaled: None,
         })
     }
 

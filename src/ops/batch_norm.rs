@@ -8,8 +8,8 @@ use super::Case;
 use super::attributes::expect_f32;
 use super::max_pool::expect_nhwc;
 use super::sum_like::ColumnSums;
-use super::{CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
-use crate::error::{OpError, Result, ensure_op};
+use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
+use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::wgsl::{self, Kernel};
 use crate::tensor::{Shape, Tensor, TensorType};
@@ -26,6 +26,9 @@ pub struct BatchNorm {
     pub momentum: f32,
     /// Order of dimensions of an image batch.
     pub layout: Layout,
+    /// Interval the result is clamped to (fused by a rewrite).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clamp: Option<Clamp>,
 }
 
 /// Where a file says nothing: Keras's default.
@@ -67,7 +70,7 @@ impl Operator for BatchNorm {
             scale[i] = factor as f32;
             shift[i] = (f64::from(beta[i]) - f64::from(mean[i]) * factor) as f32;
         }
-        cpu::channel_scale_shift(rows, c, x[0].data, &scale, &shift, y, None);
+        cpu::channel_scale_shift(rows, c, x[0].data, &scale, &shift, y, self.clamp.map(Clamp::bounds));
         cx.scratch.give(scale);
         cx.scratch.give(shift);
     }
@@ -75,7 +78,9 @@ impl Operator for BatchNorm {
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let c = x[1].shape.len();
         let (kind, width) = wgsl::unit(c);
-        let kernel = Kernel::new([kind, include_str!("batch_norm.wgsl")].concat());
+        let kernel = Kernel::new([kind, include_str!("batch_norm.wgsl")].concat())
+            .with("CLAMP", f64::from(u8::from(self.clamp.is_some())))
+            .with_bounds(self.clamp.map(Clamp::bounds).unwrap_or_default());
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
         let params = [(c / width) as u32, self.epsilon.to_bits()];
         cx.dispatch_each(&kernel, &inputs, &[y.region], y.shape.len() / width, &params)
@@ -84,6 +89,10 @@ impl Operator for BatchNorm {
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
         let inputs = g.get(v).inputs.clone();
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| inputs[i]);
+        if self.clamp.is_some() {
+            let vertex = Some(g.get(v).name.clone());
+            return Err(Error::Internal { vertex, reason: "gradients are taken before fusion".into() });
+        }
         if g.get(x).ty.shape.rank() == 4 {
             expect_nhwc(self.layout, g, v)?;
         }
@@ -98,21 +107,30 @@ impl Operator for BatchNorm {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        let case = |epsilon, x: &[usize]| {
+        let case = |epsilon, x: &[usize], clamp| {
             let c = &x[x.len() - 1..];
-            let case = Case::new(Self { epsilon, momentum: 0.9, layout: Layout::Nhwc }, [x, c, c, c, c]);
+            let case = Case::new(Self { epsilon, momentum: 0.9, layout: Layout::Nhwc, clamp }, [x, c, c, c, c]);
             case.range(4, 0.125, 2.0).constant(3).constant(4)
         };
-        vec![case(1e-5, &[1, 1, 1, 1]), case(1e-3, &[2, 5, 3, 19]), case(0.0, &[3, 4, 4, 8]), case(1e-3, &[7, 37])]
+        vec![
+            case(1e-5, &[1, 1, 1, 1], None),
+            case(1e-3, &[2, 5, 3, 19], None),
+            case(0.0, &[3, 4, 4, 8], None),
+            case(1e-3, &[7, 37], None),
+            case(1e-3, &[2, 3, 5, 12], Some(Clamp { min: Some(-0.5), max: Some(0.25) })),
+            case(1e-3, &[5, 7], Some(Clamp::RELU)),
+        ]
     }
 
     #[cfg(any(test, feature = "conformance"))]
     fn reference(&self, x: &[ArrayD<f64>]) -> ArrayD<f64> {
         let axis =
             self.channel_axis(&Shape::from(x[0].shape())).unwrap_or_else(|e| panic!("inferred shapes fit: {}", e.0));
+        let (low, high) = self.clamp.map_or((f32::NEG_INFINITY, f32::INFINITY), Clamp::bounds);
         ArrayD::from_shape_fn(x[0].raw_dim(), |at| {
             let [gamma, beta, mean, var] = [1, 2, 3, 4].map(|i| x[i][[at[axis]]]);
-            (x[0][&at] - mean) / (var + f64::from(self.epsilon)).sqrt() * gamma + beta
+            let y = (x[0][&at] - mean) / (var + f64::from(self.epsilon)).sqrt() * gamma + beta;
+            y.clamp(f64::from(low), f64::from(high))
         })
     }
 }

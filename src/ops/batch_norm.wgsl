@@ -1,4 +1,4 @@
-// Normalises with given statistics. A channel is an element, or four where T is a vector.
+// Normalises with given statistics, and clamps. A channel is an element, or four where T is a vector.
 struct Params { first: u32, width: u32, count: u32, channels: u32, epsilon: f32 }
 
 @group(0) @binding(0) var<storage, read> x: array<T>;
@@ -10,12 +10,21 @@ struct Params { first: u32, width: u32, count: u32, channels: u32, epsilon: f32 
 @group(0) @binding(6) var<uniform> p: Params;
 
 override WG: u32;
+override CLAMP: bool;
+override LOW: f32;
+override HIGH: f32;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let i = (p.first + wid.y * p.width + wid.x) * WG + lid;
     if (i < p.count) {
         let c = i % p.channels;
-        y[i] = (x[i] - mean[c]) / sqrt(variance[c] + T(p.epsilon)) * gamma[c] + beta[c];
+        var v = (x[i] - mean[c]) / sqrt(variance[c] + T(p.epsilon)) * gamma[c] + beta[c];
+        if (CLAMP) {
+            // Unlike `clamp`, comparisons leave NaN as it is.
+            v = select(v, T(LOW), v < T(LOW));
+            v = select(v, T(HIGH), v > T(HIGH));
+        }
+        y[i] = v;
     }
 }

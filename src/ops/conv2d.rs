@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
-use regraft_kernels::{self as cpu, ConvShape, Epilogue, PackedConv};
+use regraft_kernels::{self as cpu, ConvShape, Epilogue, PackedConv, Scratch};
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -139,8 +139,21 @@ impl Operator for Conv2d {
             clamp: self.clamp.map(Clamp::bounds),
             ..Gemm::dense(cx.limits().tiling(), rows, k, n)
         };
-        let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
-        cx.gemm(&gemm, &inputs, y.region)
+        let rest: Vec<_> = x.iter().skip(2).map(|x| x.region).collect();
+        if gemm.window.is_none() && s.groups == 1 {
+            let matrix = GpuView { shape: &Shape::from([k, n]), ..x[1] };
+            let part = |x_first, k| Gemm { x_first, k, ..gemm.clone() };
+            return cx.gemm_in_parts(&gemm, [&x[0], &matrix], &rest, y.region, part);
+        }
+        let whole = gpu_window(&s);
+        // Some rows of taps are a window of their own, further down the image.
+        let part = |first: usize, rows| {
+            let top = whole.padding[0].wrapping_sub(first * whole.dilation[0]);
+            let (kernel, padding) = ([rows, whole.kernel[1]], [top, whole.padding[1]]);
+            let window = WindowSizes { kernel, padding, ..whole.clone() };
+            Gemm { window: Some((window, Direction::Forward)), ..gemm.clone() }
+        };
+        cx.gemm_in_parts(&gemm, [&x[0], &x[1]], &rest, y.region, part)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -153,7 +166,8 @@ impl Operator for Conv2d {
         let (x, w) = (inputs[0], inputs[1]);
         let kernel = [g.get(w).ty.shape[0], g.get(w).ty.shape[1]];
         let (window, groups) = (self.window.clone(), self.groups);
-        let dx = g.add_for(v, "dx", Conv2dInputGrad { window: window.clone(), groups }, &[dy, w, x])?;
+        let dx = Conv2dInputGrad { window: window.clone(), groups, clamp: None };
+        let dx = g.add_for(v, "dx", dx, &[dy, w, x])?;
         let dw = g.add_for(v, "dw", Conv2dWeightGrad { window, groups, kernel }, &[x, dy])?;
         let mut gradients = vec![Some(dx), Some(dw)];
         if self.bias {
@@ -213,6 +227,18 @@ impl Operator for Conv2d {
                 [&[2, 7, 9, 16], &[3, 3, 16, 20], &[20], &[2, 7, 9, 20]],
             ),
             Case::new(conv(padded([0, 2, 1, 0]), 1, false, false, None), [&[1, 5, 6, 20], &[3, 3, 20, 16]]),
+            // Large enough for the tile of a workgroup, which neither rows nor columns nor terms fill.
+            Case::new(
+                conv(
+                    Window { stride: [2, 1], padding: [1, 2, 0, 1], dilation: [1, 2] },
+                    1,
+                    true,
+                    true,
+                    Some(Clamp::RELU6),
+                ),
+                [&[2, 9, 11, 12], &[3, 2, 12, 68], &[68], &[2, 4, 12, 68]],
+            ),
+            Case::new(conv(plain(), 2, true, false, None), [&[1, 9, 8, 40], &[1, 1, 20, 88], &[88]]),
         ]
     }
 
@@ -252,13 +278,38 @@ pub(super) fn for_each_tap(s: &ConvShape, i: usize, j: usize, mut f: impl FnMut(
     }
 }
 
-/// Gradient of [`Conv2d`] in `x`, NHWC. Inputs: `dy`, `w`, and `x` for its shape.
+/// Writes what `gradient` makes to `dx`, and 0 where `x` lies on the bounds of its clamp.
+pub(super) fn masked(
+    cx: &mut CpuContext<'_>,
+    clamp: Option<Clamp>,
+    x: &[f32],
+    dx: &mut [f32],
+    gradient: impl FnOnce(&mut [f32], &mut Scratch),
+) {
+    let Some((low, high)) = clamp.map(Clamp::bounds) else { return gradient(dx, cx.scratch) };
+    let mut whole = cx.scratch.take(dx.len());
+    gradient(&mut whole, cx.scratch);
+    cpu::clamp_dx(x, &whole, dx, low, high);
+    cx.scratch.give(whole);
+}
+
+/// The same for a reference.
+#[cfg(any(test, feature = "conformance"))]
+pub(super) fn masked_reference(clamp: Option<Clamp>, x: &ArrayD<f64>, dx: ArrayD<f64>) -> ArrayD<f64> {
+    let Some((low, high)) = clamp.map(Clamp::bounds) else { return dx };
+    let inside = x.mapv(|x| f64::from(u8::from(x > f64::from(low) && x < f64::from(high))));
+    inside * dx
+}
+
+/// Gradient of [`Conv2d`] in `x`, NHWC. Inputs: `dy`, `w`, and `x` for its shape, or for its elements where there is a clamp.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conv2dInputGrad {
     /// As in the forward op.
     pub window: Window,
     /// As in the forward op.
     pub groups: usize,
+    /// Interval that `x` was clamped to: the gradient is that of what was clamped, see [`super::ClipGrad`] (fused by a rewrite).
+    pub clamp: Option<Clamp>,
 }
 
 impl Operator for Conv2dInputGrad {
@@ -273,7 +324,8 @@ impl Operator for Conv2dInputGrad {
 
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         let s = known(conv_shape(&self.window, self.groups, split_nhwc(x[2].shape), x[1].shape));
-        cpu::conv2d_dx(&s, x[0].data, x[1].data, y, cx.scratch);
+        let [dy, w, x] = [0, 1, 2].map(|i| x[i].data);
+        masked(cx, self.clamp, x, y, |dx, scratch| cpu::conv2d_dx(&s, dy, w, dx, scratch));
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
@@ -286,9 +338,11 @@ impl Operator for Conv2dInputGrad {
             x_stride: s.m,
             window: sliding_window(&s).map(|window| (seen(window), Direction::Backward)),
             transposed: true,
+            mask: self.clamp.map(Clamp::bounds),
             ..Gemm::dense(cx.limits().tiling(), rows, k, n)
         };
-        cx.gemm(&gemm, &[x[0].region, x[1].region], y.region)
+        let inputs = [x[0].region, x[1].region, x[2].region];
+        cx.gemm(&gemm, &inputs[..2 + usize::from(self.clamp.is_some())], y.region)
     }
 
     fn macs(&self, x: &[&TensorType], _: &TensorType) -> u64 {
@@ -298,7 +352,11 @@ impl Operator for Conv2dInputGrad {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        grad_cases(|window, groups, [x, w, dy]| Case::new(Self { window, groups }, [dy, w, x]))
+        let case = |clamp: Option<Clamp>| {
+            move |window, groups, [x, w, dy]: [&[usize]; 3]| Case::new(Self { window, groups, clamp }, [dy, w, x])
+        };
+        let clamp = Clamp { min: Some(-0.5), max: Some(0.25) };
+        grad_cases(case(None)).into_iter().chain(grad_cases(case(Some(clamp)))).collect()
     }
 
     #[cfg(any(test, feature = "conformance"))]
@@ -315,7 +373,7 @@ impl Operator for Conv2dInputGrad {
                 }
             });
         }
-        dx
+        masked_reference(self.clamp, &x[2], dx)
     }
 }
 

@@ -11,7 +11,7 @@ use super::attributes::expect_f32;
 use super::{Clamp, CpuContext, GpuContext, GpuView, MatMul, Operator, Prepared, SumLike, View};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{Gemm, Kernel, Work};
+use crate::kernels::wgsl::{self, Gemm, Kernel, Work};
 use crate::tensor::TensorType;
 
 /// `y = x·w + b`. Inputs: `x` of `[m, k]`, `w` of `[k, n]`, then `b` of `[n]` if `bias`.
@@ -38,22 +38,41 @@ const MATRIX_ROWS: usize = 3;
 /// Units of columns that a workgroup of `dense.wgsl` computes.
 const COLUMNS: usize = 8;
 
+/// How `dense.wgsl` reads weights.
+const WHOLE: &str = "
+@group(0) @binding(1) var<storage, read> w: array<T>;
+fn weight(i: u32) -> T { return w[i]; }
+";
+/// The same of 16-bit floats, four at a time.
+const HALVES: &str = "
+@group(0) @binding(1) var<storage, read> w: array<vec2<u32>>;
+fn weight(i: u32) -> T { return T(unpack2x16float(w[i].x), unpack2x16float(w[i].y)); }
+";
+
 impl Dense {
     /// Row by row: each workgroup computes a few columns, its invocations share `k`.
     fn encode_rows(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
-        let (unit, columns) = if n.is_multiple_of(4) { ("alias T = vec4<f32>;", n / 4) } else { ("alias T = f32;", n) };
+        let (kind, unit) = wgsl::unit(n);
+        let columns = n / unit;
         let tiles = columns.div_ceil(COLUMNS);
-        let kernel = Kernel::new([unit, include_str!("dense.wgsl")].concat())
+        // What is bound for its place alone is not read.
+        let whole = [x[1].region; 2];
+        let (weights, [w, factors]) = match x[1].halves().filter(|_| unit == 4) {
+            Some(halves) => (HALVES, halves),
+            None => (WHOLE, whole),
+        };
+        let kernel = Kernel::new([kind, weights, include_str!("dense.wgsl")].concat())
+            .with("HALVES", f64::from(u8::from(weights == HALVES)))
             .with("COLUMNS", COLUMNS as f64)
             .with("BIAS", f64::from(u8::from(self.bias)))
             .with_bounds(self.clamp.map_or((f32::NEG_INFINITY, f32::INFINITY), Clamp::bounds));
-        let bias = if self.bias { x[2].region } else { x[1].region };
+        let bias = if self.bias { x[2].region } else { w };
         let params = [m, k, columns, tiles].map(|v| v as u32);
         let macs = (m * k * n) as u64;
         // Each row of the result loads the whole matrix, and an invocation its element of `x` for a unit of columns.
-        let work = Work { macs, loads: macs + macs / (n / columns) as u64 };
-        cx.dispatch(&kernel, &[x[0].region, x[1].region, bias], &[y.region], &params, (m * tiles) as u64, work)
+        let work = Work { macs, loads: macs + macs / unit as u64 };
+        cx.dispatch(&kernel, &[x[0].region, w, bias, factors], &[y.region], &params, (m * tiles) as u64, work)
     }
 }
 
@@ -101,28 +120,17 @@ impl Operator for Dense {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
-        let parts = cx.parts(&x[1])?;
-        let clamp = self.clamp.map(Clamp::bounds);
-        if m < MATRIX_ROWS && parts.len() == 1 {
+        if m < MATRIX_ROWS && cx.parts(&x[1])?.len() == 1 {
             return self.encode_rows(cx, x, y);
         }
-        // A matrix that is larger than a binding is summed up part by part.
-        for (index, &(first, w)) in parts.iter().enumerate() {
-            let last = index + 1 == parts.len();
-            let rows = w.len / n;
-            let gemm = Gemm {
-                x_stride: k,
-                x_first: first,
-                bias: self.bias && last,
-                accumulate: index > 0,
-                clamp: clamp.filter(|_| last),
-                ..Gemm::dense(cx.limits().tiling(), m, rows, n)
-            };
-            let bias = x.get(2).filter(|_| gemm.bias).map(|b| b.region);
-            let inputs: Vec<_> = [x[0].region, w].into_iter().chain(bias).collect();
-            cx.gemm(&gemm, &inputs, y.region)?;
-        }
-        Ok(())
+        let gemm = Gemm {
+            bias: self.bias,
+            clamp: self.clamp.map(Clamp::bounds),
+            ..Gemm::dense(cx.limits().tiling(), m, k, n)
+        };
+        let rest: Vec<_> = x.iter().skip(2).map(|x| x.region).collect();
+        let part = |x_first, k| Gemm { x_first, k, ..gemm.clone() };
+        cx.gemm_in_parts(&gemm, [&x[0], &x[1]], &rest, y.region, part)
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
@@ -153,6 +161,7 @@ impl Operator for Dense {
             Case::new(dense(true, None), [&[1, 37], &[37, 11], &[11]]),
             Case::new(dense(true, None), [&[13, 64], &[64, 16], &[16]]),
             Case::new(dense(true, Some(Clamp::RELU)), [&[7, 29], &[29, 5], &[5]]),
+            Case::new(dense(true, Some(Clamp::RELU)), [&[67, 36], &[36, 84], &[84]]),
         ]
     }
 

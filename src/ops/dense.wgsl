@@ -1,17 +1,18 @@
 // y = clamp(x·w + b) for a few rows: a workgroup computes COLUMNS units of columns of one row, and its invocations share k.
-// A unit T is a column, or four of them.
+// A unit T is a column, or four of them; `w` and `fn weight` are written in dense.rs.
 struct Params { first: u32, width: u32, rows: u32, k: u32, columns: u32, tiles: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<T>;
-// Without a bias, something is bound here that is not read.
+// Without a bias, something is bound here that is not read, and so it is without factors of the columns.
 @group(0) @binding(2) var<storage, read> b: array<T>;
-@group(0) @binding(3) var<storage, read_write> y: array<T>;
-@group(0) @binding(4) var<uniform> p: Params;
+@group(0) @binding(3) var<storage, read> f: array<T>;
+@group(0) @binding(4) var<storage, read_write> y: array<T>;
+@group(0) @binding(5) var<uniform> p: Params;
 
 override WG: u32;
 override COLUMNS: u32;
 override BIAS: bool;
+override HALVES: bool;
 override LOW: f32;
 override HIGH: f32;
 
@@ -27,7 +28,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let slices = WG / COLUMNS;
     var sum = T();
     for (var k = lid / COLUMNS; k < p.k; k += slices) {
-        sum = fma(T(x[row * p.k + k]), w[k * p.columns + at], sum);
+        sum = fma(T(x[row * p.k + k]), weight(k * p.columns + at), sum);
     }
     parts[lid] = sum;
     for (var half = slices / 2u; half > 0u; half /= 2u) {
@@ -38,6 +39,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
     if (lid < COLUMNS && column < p.columns) {
         var v = parts[lid];
+        if (HALVES) {
+            v *= f[column];
+        }
         if (BIAS) {
             v += b[column];
         }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::Case;
 use super::attributes::expect_f32;
 #[cfg(any(test, feature = "conformance"))]
-use super::conv2d::for_each_tap;
-use super::conv2d::gpu_window;
+use super::conv2d::{for_each_tap, masked_reference};
+use super::conv2d::{gpu_window, masked};
 use super::sum_like::encode_sum_runs;
 use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
@@ -75,6 +75,7 @@ impl Operator for DepthwiseConv2d {
             flipped: false,
             bias: self.bias,
             clamp: self.clamp.map(Clamp::bounds),
+            mask: None,
         });
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
         cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, work)
@@ -90,7 +91,7 @@ impl Operator for DepthwiseConv2d {
         let (x, w) = (inputs[0], inputs[1]);
         let kernel = [g.get(w).ty.shape[0], g.get(w).ty.shape[1]];
         let window = self.window.clone();
-        let dx = g.add_for(v, "dx", DepthwiseConv2dInputGrad { window: window.clone() }, &[dy, w, x])?;
+        let dx = g.add_for(v, "dx", DepthwiseConv2dInputGrad { window: window.clone(), clamp: None }, &[dy, w, x])?;
         let dw = g.add_for(v, "dw", DepthwiseConv2dWeightGrad { window, kernel }, &[x, dy])?;
         let mut gradients = vec![Some(dx), Some(dw)];
         if self.bias {
@@ -149,11 +150,13 @@ fn shapes() -> Vec<(Window, [&'static [usize]; 3])> {
     ]
 }
 
-/// Gradient of [`DepthwiseConv2d`] in `x`, NHWC. Inputs: `dy`, `w`, and `x` for its shape.
+/// Gradient of [`DepthwiseConv2d`] in `x`, NHWC. Inputs: `dy`, `w`, and `x` for its shape, or for its elements where there is a clamp.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DepthwiseConv2dInputGrad {
     /// As in the forward op.
     pub window: Window,
+    /// As in [`super::Conv2dInputGrad`].
+    pub clamp: Option<Clamp>,
 }
 
 impl Operator for DepthwiseConv2dInputGrad {
@@ -168,15 +171,21 @@ impl Operator for DepthwiseConv2dInputGrad {
 
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], dx: &mut [f32]) {
         let s = known(conv_shape(&self.window, split_nhwc(x[2].shape), x[1].shape));
-        cpu::depthwise_dx(&s, x[0].data, x[1].data, dx, cx.scratch);
+        let [dy, w, x] = [0, 1, 2].map(|i| x[i].data);
+        masked(cx, self.clamp, x, dx, |dx, scratch| cpu::depthwise_dx(&s, dy, w, dx, scratch));
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let s = known(conv_shape(&self.window, split_nhwc(x[2].shape), x[1].shape));
-        let (window, inputs) = (gpu_window(&s), [x[0].region, x[1].region]);
+        let window = gpu_window(&s);
+        let mask = self.clamp.map(Clamp::bounds);
         if s.stride != [1, 1] {
             let (kind, width) = wgsl::unit(s.c);
-            let kernel = Kernel::new([kind, include_str!("depthwise_conv2d_input_grad.wgsl")].concat());
+            let kernel = Kernel::new([kind, include_str!("depthwise_conv2d_input_grad.wgsl")].concat())
+                .with("MASK", f64::from(u8::from(mask.is_some())))
+                .with_bounds(mask.unwrap_or_default());
+            // Without a mask, something is bound in its place.
+            let inputs = [x[0].region, x[1].region, if mask.is_some() { x[2].region } else { x[0].region }];
             let count = y.shape.len() / width;
             let params: Vec<u32> = [count as u32, (s.c / width) as u32].into_iter().chain(window.words()).collect();
             let groups = (count as u64).div_ceil(u64::from(wgsl::WORKGROUP));
@@ -188,9 +197,11 @@ impl Operator for DepthwiseConv2dInputGrad {
         // Without strides it is a convolution of the gradient with the filters turned around; paddings below 0 wrap around.
         let padding = [0, 1].map(|d| (window.dilation[d] * (window.kernel[d] - 1)).wrapping_sub(window.padding[d]));
         let window = wgsl::WindowSizes { h: s.oh, w: s.ow, oh: s.h, ow: s.w, padding, ..window };
-        let turned = wgsl::Depthwise { n: s.n, c: s.c, window, flipped: true, bias: false, clamp: None };
+        let turned = wgsl::Depthwise { n: s.n, c: s.c, window, flipped: true, bias: false, clamp: None, mask };
+        let inputs = [x[0].region, x[1].region, x[2].region];
+        let inputs = &inputs[..2 + usize::from(mask.is_some())];
         let (kernel, params, groups, work) = wgsl::depthwise(&turned);
-        cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, work)
+        cx.dispatch(&kernel, inputs, &[y.region], &params, groups, work)
     }
 
     fn macs(&self, x: &[&TensorType], _: &TensorType) -> u64 {
@@ -199,7 +210,13 @@ impl Operator for DepthwiseConv2dInputGrad {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        shapes().into_iter().map(|(window, [x, w, dy])| Case::new(Self { window }, [dy, w, x]).constant(2)).collect()
+        let case = |clamp: Option<Clamp>| {
+            move |(window, [x, w, dy]): (Window, [&[usize]; 3])| {
+                Case::new(Self { window, clamp }, [dy, w, x]).constant(2)
+            }
+        };
+        let clamp = Clamp { min: Some(-0.5), max: Some(0.25) };
+        shapes().into_iter().map(case(None)).chain(shapes().into_iter().map(case(Some(clamp)))).collect()
     }
 
     #[cfg(any(test, feature = "conformance"))]
@@ -209,7 +226,7 @@ impl Operator for DepthwiseConv2dInputGrad {
         for (at, dy) in x[0].indexed_iter() {
             for_each_tap(&s, at[1], at[2], |p, q, row, col| dx[[at[0], row, col, at[3]]] += dy * x[1][[p, q, at[3]]]);
         }
-        dx
+        masked_reference(self.clamp, &x[2], dx)
     }
 }
 

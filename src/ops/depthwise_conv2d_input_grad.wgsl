@@ -6,10 +6,15 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> dy: array<T>;
 @group(0) @binding(1) var<storage, read> w: array<T>;
-@group(0) @binding(2) var<storage, read_write> dx: array<T>;
-@group(0) @binding(3) var<uniform> p: Params;
+// What was clamped; without a clamp, something is bound here that is not read.
+@group(0) @binding(2) var<storage, read> x: array<T>;
+@group(0) @binding(3) var<storage, read_write> dx: array<T>;
+@group(0) @binding(4) var<uniform> p: Params;
 
 override WG: u32;
+override MASK: bool;
+override LOW: f32;
+override HIGH: f32;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -35,6 +40,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 sum = fma(d, w[(tap_h * p.kw + tap_w) * p.channels + c], sum);
             }
         }
+    }
+    if (MASK) {
+        sum = select(T(), sum, (x[index] > T(LOW)) & (x[index] < T(HIGH)));
     }
     dx[index] = sum;
 }

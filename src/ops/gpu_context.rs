@@ -3,7 +3,7 @@
 
 use super::Operator;
 use crate::error::{Error, Result};
-use crate::kernels::wgsl::{Binding, Dispatch, Gemm, Kernel, Place, Region, Strided, WORKGROUP, Work};
+use crate::kernels::wgsl::{Binding, Dispatch, Gemm, Kernel, Place, Region, Strided, Tiles, Tiling, WORKGROUP, Work};
 use crate::tensor::Shape;
 
 /// A value on the device, as an op sees it.
@@ -13,6 +13,18 @@ pub struct GpuView<'a> {
     pub shape: &'a Shape,
     /// Where its elements lie, row-major.
     pub region: Region,
+    /// Whether they are a constant that is also there as [`Place::Half`] and [`Place::Columns`].
+    pub half: bool,
+}
+
+impl GpuView<'_> {
+    /// The elements as 16-bit floats, and the factors of their columns.
+    pub(crate) fn halves(&self) -> Option<[Region; 2]> {
+        let (Place::Constant(index), true) = (self.region.place, self.half) else { return None };
+        let columns = self.shape.last().copied().unwrap_or(1);
+        let columns = Region { place: Place::Columns(index), first: 0, len: columns };
+        Some([Region { place: Place::Half(index), ..self.region }, columns])
+    }
 }
 
 /// What a device allows; the default is what every WebGPU device has (WebGPU specification, "Limits").
@@ -35,8 +47,10 @@ pub struct GpuLimits {
     /// Invocations that keep the device busy: work is split further where there are fewer. WebGPU does not tell it; the default is a
     /// mid-range GPU's.
     pub lanes: u64,
-    /// Whether products are faster in tiles of 8×8 than of 4×8 where there are enough of them: a matter of registers, to be timed.
-    pub wide_tiles: bool,
+    /// Fastest tiles of products: of those with few terms a sum, and of those with many.
+    pub tiles: [Tiles; 2],
+    /// Whether constant weights are read as 16-bit floats where that loses nothing: half of the bytes, for a conversion of each.
+    pub halves: bool,
 }
 
 impl Default for GpuLimits {
@@ -50,23 +64,24 @@ impl Default for GpuLimits {
             shared_bytes: 16 << 10,
             invocations: 256,
             lanes: 16_384,
-            wide_tiles: false,
+            tiles: [Tiles::default(); 2],
+            halves: true,
         }
     }
 }
 
 impl GpuLimits {
-    /// What tiles of products depend on: lanes, and whether wide ones are faster.
-    pub(crate) fn tiling(&self) -> (u64, bool) {
-        (self.lanes, self.wide_tiles)
+    /// What the choice of a tile depends on.
+    pub(crate) fn tiling(&self) -> Tiling {
+        Tiling { lanes: self.lanes, tiles: self.tiles }
     }
 
     /// How many rows (of the first dimension) of a value fit a binding, so that each part starts aligned; all of them for most.
     ///
     /// # Errors
     /// `over-budget` where even the fewest rows that keep the alignment do not fit.
-    pub fn rows_per_binding(&self, shape: &Shape) -> Result<usize> {
-        let (rows, bytes) = (shape.first().copied().unwrap_or(1).max(1), shape.len() as u64 * 4);
+    fn rows_per_binding(&self, shape: &Shape, element_bytes: u64) -> Result<usize> {
+        let (rows, bytes) = (shape.first().copied().unwrap_or(1).max(1), shape.len() as u64 * element_bytes);
         if bytes <= self.binding_bytes {
             return Ok(rows);
         }
@@ -118,7 +133,8 @@ impl GpuContext {
     /// Parts of a value that each fit a binding: the first row of each part, and its region.
     pub fn parts(&self, x: &GpuView<'_>) -> Result<Vec<(usize, Region)>> {
         let rows = x.shape.first().copied().unwrap_or(1).max(1);
-        let (step, row) = (self.limits.rows_per_binding(x.shape)?, x.region.len / rows);
+        let step = self.limits.rows_per_binding(x.shape, x.region.place.element_bytes())?;
+        let row = x.region.len / rows;
         let part = |first: usize| {
             let len = step.min(rows - first) * row;
             (first, Region { first: x.region.first + first * row, len, ..x.region })
@@ -143,7 +159,7 @@ impl GpuContext {
         let read = x.iter().map(|&region| Binding { region, written: false });
         let written = y.iter().map(|&region| Binding { region, written: true });
         let bindings: Vec<Binding> = read.chain(written).collect();
-        if let Some(large) = bindings.iter().map(|b| b.region.len as u64 * 4).find(|b| *b > self.limits.binding_bytes) {
+        if let Some(large) = bindings.iter().map(|b| b.region.bytes()).find(|b| *b > self.limits.binding_bytes) {
             return Err(Error::OverBudget { needed: large, budget: self.limits.binding_bytes });
         }
         if bindings.len() > self.limits.storage_buffers as usize || groups == 0 {
@@ -193,6 +209,46 @@ impl GpuContext {
         self.dispatch_each(kernel, x, y, count, &numbers.map(f32::to_bits))?;
         if let [only] = &mut self.dispatches[before..] {
             only.by_element = true;
+        }
+        Ok(())
+    }
+
+    /// A product of matrices whose right one may be larger than a binding: then it is summed up over parts of the rows that `rows`
+    /// views it as. `rest` is what the product binds behind its matrices; `part` gives it over some of the rows: the first, and
+    /// how many.
+    ///
+    /// # Errors
+    /// `over-budget` where the fewest rows that a part may have are larger than a binding.
+    pub(crate) fn gemm_in_parts(
+        &mut self,
+        gemm: &Gemm,
+        [x, rows]: [&GpuView<'_>; 2],
+        rest: &[Region],
+        y: Region,
+        part: impl Fn(usize, usize) -> Gemm,
+    ) -> Result<()> {
+        let halves = rows.halves().filter(|_| gemm.takes_halves());
+        let (region, columns) = halves.map_or((rows.region, None), |[halves, columns]| (halves, Some(columns)));
+        let gemm = Gemm { halves: columns.is_some(), ..gemm.clone() };
+        let parts = self.parts(&GpuView { region, ..*rows })?;
+        if let [(_, w)] = parts[..] {
+            let inputs: Vec<Region> = [x.region, w].into_iter().chain(columns).chain(rest.iter().copied()).collect();
+            return self.gemm(&gemm, &inputs, y);
+        }
+        for (index, &(first, w)) in parts.iter().enumerate() {
+            let last = index + 1 == parts.len();
+            // What follows the sum follows the last part of it.
+            let gemm = Gemm {
+                halves: gemm.halves,
+                accumulate: index > 0,
+                bias: gemm.bias && last,
+                residual: gemm.residual && last,
+                clamp: gemm.clamp.filter(|_| last),
+                ..part(first, parts.get(index + 1).map_or(rows.shape[0], |next| next.0) - first)
+            };
+            let rest = rest.iter().copied().filter(|_| last);
+            let inputs: Vec<Region> = [x.region, w].into_iter().chain(columns).chain(rest).collect();
+            self.gemm(&gemm, &inputs, y)?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, OpError, Result};
 use crate::graph::{Graph, VertexId};
+pub use crate::kernels::wgsl::Tiles;
 use crate::tensor::TensorType;
 pub use attributes::{Clamp, Layout, Window, split_nhwc};
 #[cfg(any(test, feature = "conformance"))]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::attributes::expect_f32;
 #[cfg(any(test, feature = "conformance"))]
 use super::{BatchMean, BatchVariance, Case};
-use super::{BatchNorm, BatchNormGammaGrad, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
-use crate::error::{OpError, Result, ensure_op};
+use super::{BatchNorm, BatchNormGammaGrad, Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
+use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::wgsl::{self, Kernel};
 use crate::tensor::TensorType;
@@ -20,12 +20,14 @@ use crate::tensor::TensorType;
 pub struct NormalizeBatch {
     /// ε, added to the variance; at least 0.
     pub epsilon: f32,
+    /// Interval the result is clamped to (fused by a rewrite).
+    pub clamp: Option<Clamp>,
 }
 
 impl NormalizeBatch {
     /// The same as a batch norm that is given its statistics.
     fn given(&self) -> BatchNorm {
-        BatchNorm { epsilon: self.epsilon, momentum: 0.0, layout: Layout::Nhwc }
+        BatchNorm { epsilon: self.epsilon, momentum: 0.0, layout: Layout::Nhwc, clamp: self.clamp }
     }
 }
 
@@ -47,6 +49,10 @@ impl Operator for NormalizeBatch {
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {
         let inputs = g.get(v).inputs.clone();
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|i| inputs[i]);
+        if self.clamp.is_some() {
+            let vertex = Some(g.get(v).name.clone());
+            return Err(Error::Internal { vertex, reason: "gradients are taken before fusion".into() });
+        }
         let epsilon = self.epsilon;
         let dgamma = g.add_for(v, "dgamma", BatchNormGammaGrad { epsilon }, &[dy, x, mean, var])?;
         let dbeta = g.add_for(v, "dbeta", SumLike, &[dy, beta])?;
@@ -56,12 +62,18 @@ impl Operator for NormalizeBatch {
 
     #[cfg(any(test, feature = "conformance"))]
     fn cases() -> Vec<Case> {
-        let case = |epsilon, x: &[usize]| {
+        let case = |epsilon, x: &[usize], clamp| {
             let c = &x[x.len() - 1..];
-            let case = Case::new(Self { epsilon }, [x, c, c, c, c]).value_of(3, BatchMean, &[0]);
+            let case = Case::new(Self { epsilon, clamp }, [x, c, c, c, c]).value_of(3, BatchMean, &[0]);
             case.value_of(4, BatchVariance, &[0, 3]).constant(3).constant(4)
         };
-        vec![case(0.5, &[1, 1, 1, 1]), case(1e-3, &[2, 5, 3, 19]), case(0.0, &[3, 4, 4, 8]), case(1e-3, &[7, 37])]
+        vec![
+            case(0.5, &[1, 1, 1, 1], None),
+            case(1e-3, &[2, 5, 3, 19], None),
+            case(0.0, &[3, 4, 4, 8], None),
+            case(1e-3, &[7, 37], None),
+            case(1e-3, &[7, 12], Some(Clamp::RELU)),
+        ]
     }
 
     /// Of the statistics of `x`, not of those given: a difference in `x` is one in them.

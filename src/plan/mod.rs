@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Vertex, VertexId};
-use crate::ops::Op;
+use crate::graph::{Graph, Scaled, Vertex, VertexId};
+use crate::ops::{Conv2dInputGrad, DepthwiseConv2dInputGrad, Op};
 use crate::tensor::{Shape, Tensor, TensorType};
 use bands::Found;
 pub use bands::{Chain, Piece};
@@ -58,6 +58,8 @@ pub struct Plan {
     pub slots: Vec<usize>,
     /// Stored values, shared with the graph.
     pub constants: Vec<Arc<Tensor>>,
+    /// What each constant is a product of, where that is known; empty where the backend has no use for it.
+    pub scaled: Vec<Option<Arc<Scaled>>>,
     /// First values of slots that outlive a run: trainable parameters.
     pub initial: Vec<(usize, Arc<Tensor>)>,
     /// For each constant, whether weights prepared from it take its place: no step reads its elements and no output is it.
@@ -92,6 +94,7 @@ impl Plan {
             chains: Vec::new(),
             slots: assignment.slots,
             constants: Vec::new(),
+            scaled: Vec::new(),
             initial: Vec::new(),
             replaced: Vec::new(),
             peak_bytes: 0,
@@ -124,6 +127,7 @@ impl Plan {
         match (slot, &vertex.value) {
             (None, Some(value)) => {
                 self.constants.push(Arc::clone(value));
+                self.scaled.push(vertex.scaled.clone());
                 Ok(Location::Constant(self.constants.len() - 1))
             }
             (Some(slot), value) => {
@@ -192,7 +196,8 @@ fn is_alias(op: &Op) -> bool {
 fn reads_elements(op: &Op, index: usize) -> bool {
     match op {
         Op::SumLike(_) | Op::BroadcastLike(_) | Op::ReshapeLike(_) | Op::AvgPoolGrad(_) => index == 0,
-        Op::Conv2dInputGrad(_) | Op::DepthwiseConv2dInputGrad(_) => index < 2,
+        Op::Conv2dInputGrad(Conv2dInputGrad { clamp, .. })
+        | Op::DepthwiseConv2dInputGrad(DepthwiseConv2dInputGrad { clamp, .. }) => index < 2 || clamp.is_some(),
         _ => true,
     }
 }

@@ -5,7 +5,6 @@ mod shape;
 
 use std::sync::OnceLock;
 
-use half::f16;
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
@@ -239,9 +238,4 @@ impl Tensor {
         };
         self.shape.len() * size
     }
-}
-
-/// Rounds to 16-bit floats, nearest even.
-pub fn to_f16(values: &[f32]) -> Vec<f16> {
-    values.iter().map(|&v| f16::from_f32(v)).collect()
 }

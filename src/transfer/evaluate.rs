@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::predict::{first_output, softmax};
-use crate::backend::Session;
+use crate::backend::{Device, Session, at_once};
 use crate::data::FeatureSet;
 use crate::error::{Error, Result};
 use crate::eval::Evaluation;
@@ -11,17 +11,36 @@ use crate::ops::Op;
 use crate::tensor::Tensor;
 use crate::train::losses;
 
-/// Rows that one run of a tail takes.
+/// Rows that one run of a tail takes, where there is memory for them.
 const BATCH: usize = 32;
 
 /// Input of the targets, where a loss is asked for.
 const TARGETS: &str = "evaluate/targets";
 
 impl Model {
-    /// Outputs of the tail for every row of the features, which `split(at)` of this model made.
+    /// [`Model::output_from_features_on`] the CPU.
     pub fn output_from_features(&self, features: &FeatureSet, at: Option<&[String]>) -> Result<Vec<(String, Tensor)>> {
+        at_once(self.output_from_features_on(&Device::Cpu, features, at))
+    }
+
+    /// Outputs of the tail for every row of the features, which `split(at)` of this model made.
+    ///
+    /// # Errors
+    /// `over-budget` where there is no memory for a single row; on a GPU those of [`Session::on`] and [`Session::arrived`].
+    pub async fn output_from_features_on(
+        &self,
+        device: &Device,
+        features: &FeatureSet,
+        at: Option<&[String]>,
+    ) -> Result<Vec<(String, Tensor)>> {
         let split = self.split(at)?;
-        run(&split.tail, &split.boundary, features, &(0..features.count()).collect::<Vec<_>>(), None)
+        let rows: Vec<usize> = (0..features.count()).collect();
+        Rows { features, boundary: &split.boundary, rows: &rows, extra: None }.run(device, &split.tail).await
+    }
+
+    /// [`Model::evaluate_on`] the CPU.
+    pub fn evaluate(&self, features: &FeatureSet, top_n: Option<usize>, at: Option<&[String]>) -> Result<Evaluation> {
+        at_once(self.evaluate_on(&Device::Cpu, features, top_n, at))
     }
 
     /// Judges the first output on the plain views of features with targets. Classes are the model's, by name; those that the
@@ -30,8 +49,14 @@ impl Model {
     /// The loss is the output's own, without penalties, as the validation loss of training; the cross-entropy where it has none.
     ///
     /// # Errors
-    /// `bad-option` where the labels of the data do not fit the output.
-    pub fn evaluate(&self, features: &FeatureSet, top_n: Option<usize>, at: Option<&[String]>) -> Result<Evaluation> {
+    /// `bad-option` where the labels of the data do not fit the output; as [`Model::output_from_features_on`].
+    pub async fn evaluate_on(
+        &self,
+        device: &Device,
+        features: &FeatureSet,
+        top_n: Option<usize>,
+        at: Option<&[String]>,
+    ) -> Result<Evaluation> {
         let split = self.split(at)?;
         let mut tail = split.tail;
         let output = first_output(&tail)?;
@@ -53,7 +78,8 @@ impl Model {
             outputs.push(losses(&mut tail, output, input, loss)?);
         }
         tail.set_outputs(outputs);
-        let found = run(&tail, &split.boundary, features, &rows, Some((&input, &targets)))?;
+        let extra = Some((input.as_str(), targets.as_slice()));
+        let found = Rows { features, boundary: &split.boundary, rows: &rows, extra }.run(device, &tail).await?;
         let mut found = found.iter().map(|(_, values)| values.as_f32().unwrap_or_default());
 
         let mut probabilities = found.next().unwrap_or_default().to_vec();
@@ -68,39 +94,56 @@ impl Model {
     }
 }
 
-/// Outputs of a tail for the given rows. `extra` is one more input: its name, and its values for these rows.
-fn run(
-    tail: &Graph,
-    boundary: &[String],
-    features: &FeatureSet,
-    rows: &[usize],
-    extra: Option<(&str, &[f32])>,
-) -> Result<Vec<(String, Tensor)>> {
-    let mut session = Session::new(tail, BATCH, None)?;
-    let mut all: Vec<Vec<f32>> = vec![Vec::new(); session.outputs().len()];
-    for (index, chunk) in rows.chunks(BATCH).enumerate() {
-        let padded: Vec<usize> = chunk.iter().copied().chain(std::iter::repeat(chunk[0])).take(BATCH).collect();
-        let values: Vec<Vec<f32>> = (0..boundary.len()).map(|t| features.gather(t, &padded)).collect();
-        let mut inputs: Vec<(&str, &[f32])> =
-            boundary.iter().zip(&values).map(|(name, v)| (name.as_str(), v.as_slice())).collect();
-        let mut more = Vec::new();
-        if let Some((name, values)) = extra {
-            let width = values.len() / rows.len();
-            more.extend_from_slice(&values[index * BATCH * width..][..chunk.len() * width]);
-            more.resize(BATCH * width, 0.0);
-            inputs.push((name, &more));
-        }
-        session.run(&inputs)?;
-        for (index, all) in all.iter_mut().enumerate() {
-            let output = session.output(index)?;
-            all.extend_from_slice(&output[..output.len() / BATCH * chunk.len()]);
+/// What a tail is run on.
+struct Rows<'a> {
+    features: &'a FeatureSet,
+    boundary: &'a [String],
+    rows: &'a [usize],
+    /// One more input: its name, and its values for these rows.
+    extra: Option<(&'a str, &'a [f32])>,
+}
+
+impl Rows<'_> {
+    /// Outputs of a tail for all rows. A smaller batch needs less memory.
+    async fn run(&self, device: &Device, tail: &Graph) -> Result<Vec<(String, Tensor)>> {
+        let mut batch = BATCH;
+        loop {
+            match self.run_by(batch, device, tail).await {
+                Err(error) if error.code() == "over-budget" && batch > 1 => batch /= 2,
+                outcome => return outcome,
+            }
         }
     }
-    let named = session.outputs().iter().zip(all).map(|((name, shape), values)| {
-        let shape: Vec<usize> = [rows.len()].iter().chain(&shape[1..]).copied().collect();
-        Ok((name.clone(), Tensor::f32(shape, values)?))
-    });
-    named.collect()
+
+    async fn run_by(&self, batch: usize, device: &Device, tail: &Graph) -> Result<Vec<(String, Tensor)>> {
+        let Self { features, boundary, rows, extra } = *self;
+        let mut session = Session::on(device, tail, batch, None)?;
+        let mut all: Vec<Vec<f32>> = vec![Vec::new(); session.outputs().len()];
+        for (index, chunk) in rows.chunks(batch).enumerate() {
+            let padded: Vec<usize> = chunk.iter().copied().chain(std::iter::repeat(chunk[0])).take(batch).collect();
+            let values: Vec<Vec<f32>> = (0..boundary.len()).map(|t| features.gather(t, &padded)).collect();
+            let mut inputs: Vec<(&str, &[f32])> =
+                boundary.iter().zip(&values).map(|(name, v)| (name.as_str(), v.as_slice())).collect();
+            let mut more = Vec::new();
+            if let Some((name, values)) = extra {
+                let width = values.len() / rows.len();
+                more.extend_from_slice(&values[index * batch * width..][..chunk.len() * width]);
+                more.resize(batch * width, 0.0);
+                inputs.push((name, &more));
+            }
+            session.start(&inputs)?;
+            session.arrived().await?;
+            for (index, all) in all.iter_mut().enumerate() {
+                let output = session.output(index)?;
+                all.extend_from_slice(&output[..output.len() / batch * chunk.len()]);
+            }
+        }
+        let named = session.outputs().iter().zip(all).map(|((name, shape), values)| {
+            let shape: Vec<usize> = [rows.len()].iter().chain(&shape[1..]).copied().collect();
+            Ok((name.clone(), Tensor::f32(shape, values)?))
+        });
+        named.collect()
+    }
 }
 
 /// Targets of the given rows, with a column for each of `labels`.

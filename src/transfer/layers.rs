@@ -98,7 +98,7 @@ impl Builder<'_> {
                 let layout = layout_of(self.parts.g, x);
                 let roles = [Role::Gamma, Role::Beta, Role::Mean, Role::Variance];
                 let operands = self.per_channel(x, &["gamma", "beta", "mean", "variance"], &roles)?;
-                self.parts.last(BatchNorm { epsilon: *epsilon, momentum: *momentum, layout }, &operands)
+                self.parts.last(BatchNorm { epsilon: *epsilon, momentum: *momentum, layout, clamp: None }, &operands)
             }
             LayerKind::LayerNorm { epsilon } => {
                 check("epsilon", *epsilon, *epsilon > 0.0 && epsilon.is_finite())?;

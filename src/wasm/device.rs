@@ -1,7 +1,7 @@
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{OrThrow, clock};
+use super::convert::{OrThrow, clock, to_js};
 use crate::backend::Device;
 
 /// Where plans run.
@@ -23,16 +23,18 @@ impl WasmDevice {
         js_sys::futures::future_to_promise(async move { Ok(Self { device: request(lanes).await.or_throw()? }.into()) })
     }
 
-    /// A promise of whether products are faster in tiles of 8×8 than of 4×8, which plans made from then on follow; `now` is a function
-    /// that gives milliseconds.
+    /// A promise of the names of the tiles that products are fastest in, which plans made from then on follow: of products with few terms a
+    /// sum, and of those with many. `now` is a function that gives milliseconds.
     #[wasm_bindgen(js_name = timeTiles)]
     pub fn time_tiles(&self, now: Function) -> Promise {
         let device = self.device.clone();
         js_sys::futures::future_to_promise(async move {
             match device {
-                Device::Cpu => Ok(false.into()),
+                Device::Cpu => to_js(&[""; 0]),
                 #[cfg(feature = "webgpu")]
-                Device::Gpu(gpu) => Ok(gpu.time_tiles(&mut clock(&now)).await.or_throw()?.into()),
+                Device::Gpu(gpu) => {
+                    to_js(&gpu.time_tiles(&mut clock(&now)).await.or_throw()?.map(crate::ops::Tiles::name))
+                }
             }
         })
     }

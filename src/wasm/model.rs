@@ -1,7 +1,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use js_sys::futures::future_to_promise;
 use js_sys::{Function, Map, Object, Promise};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -11,7 +13,6 @@ use super::device::WasmDevice;
 use super::features::WasmFeatures;
 use super::lent::Lent;
 use crate::data::{Image, Preprocessing};
-use crate::eval::Evaluation;
 use crate::formats::Format;
 use crate::graph::VertexSummary;
 use crate::tensor::Tensor;
@@ -225,27 +226,39 @@ impl WasmModel {
         Ok(Self::new(Model { graph, ..self.model.clone() }))
     }
 
-    /// Outputs for every row of the features.
+    /// A promise of the outputs for every row of the features, made on a device.
     #[wasm_bindgen(js_name = outputFromFeatures)]
-    pub fn output_from_features(&self, features: &WasmFeatures, at: JsValue) -> JsResult<JsValue> {
+    pub fn output_from_features(&self, device: &WasmDevice, features: &WasmFeatures, at: JsValue) -> JsResult<Promise> {
         let at = self.checked(features, at)?;
-        let outputs = self.model.output_from_features(&features.set, at.as_deref()).or_throw()?;
-        Ok(convert::tensors_to_js(&outputs))
+        let (device, model, set) = (device.device.clone(), self.model.clone(), Arc::clone(&features.set));
+        Ok(future_to_promise(async move {
+            let outputs = model.output_from_features_on(&device, &set, at.as_deref()).await.or_throw()?;
+            Ok(convert::tensors_to_js(&outputs))
+        }))
     }
 
-    /// `Evaluation` of the package; `text` is what its `toString` prints.
-    pub fn evaluate(&self, features: &WasmFeatures, options: JsValue, at: JsValue) -> JsResult<JsValue> {
+    /// A promise of `Evaluation` of the package, made on a device; `text` is what its `toString` prints.
+    pub fn evaluate(
+        &self,
+        device: &WasmDevice,
+        features: &WasmFeatures,
+        options: JsValue,
+        at: JsValue,
+    ) -> JsResult<Promise> {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Options {
             top_n: Option<usize>,
         }
-        let options: Options = from_js(options, "evaluate")?;
+        let Options { top_n } = from_js(options, "evaluate")?;
         let at = self.checked(features, at)?;
-        let evaluation: Evaluation = self.model.evaluate(&features.set, options.top_n, at.as_deref()).or_throw()?;
-        let object = to_js(&evaluation)?;
-        convert::set(&object, "text", &evaluation.to_string().into());
-        Ok(object)
+        let (device, model, set) = (device.device.clone(), self.model.clone(), Arc::clone(&features.set));
+        Ok(future_to_promise(async move {
+            let evaluation = model.evaluate_on(&device, &set, top_n, at.as_deref()).await.or_throw()?;
+            let object = to_js(&evaluation)?;
+            convert::set(&object, "text", &evaluation.to_string().into());
+            Ok(object)
+        }))
     }
 
     /// Plans what `predict` does, which does it itself where this was not called.

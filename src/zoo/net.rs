@@ -163,7 +163,11 @@ impl Net {
             let value = self.values.channels(&tensor, channels, init)?;
             inputs.push(self.g.parameter(tensor, role, value)?);
         }
-        self.g.add(name, BatchNorm { epsilon: self.epsilon, momentum: self.momentum, layout: LAYOUT }, &inputs)
+        self.g.add(
+            name,
+            BatchNorm { epsilon: self.epsilon, momentum: self.momentum, layout: LAYOUT, clamp: None },
+            &inputs,
+        )
     }
 
     /// `max(x, 0)`.

@@ -47,7 +47,8 @@ pub(crate) fn network(layout: Layout) -> (Graph, Inputs) {
     let roles = [Role::Gamma, Role::Beta, Role::Mean, Role::Variance];
     let statistics = roles.map(|role| weights(&mut g, &format!("norm.{role:?}"), role, &[6]));
     let inputs: Vec<_> = [x].into_iter().chain(statistics).collect();
-    let x = g.add("norm", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout }, &inputs).expect("batch norm");
+    let x =
+        g.add("norm", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout, clamp: None }, &inputs).expect("batch norm");
     let relu = g.add("relu", Clip { clamp: Clamp::RELU }, &[x]).expect("relu");
     let w = weights(&mut g, "depthwise.weight", Role::Weight, &[3, 3, 6]);
     let window = Window { padding: [1; 4], ..Window::default() };

@@ -1,9 +1,10 @@
 //! Every case of every op that has a kernel, against its `f64` reference.
 
-use regraft::backend::gpu::GpuOptions;
+use half::f16;
+use regraft::backend::gpu::{GpuOptions, record};
 use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
-use regraft::ops::{Case, GpuLimits, all_cases};
+use regraft::ops::{Case, GpuLimits, Tiles, all_cases};
 use regraft::plan::Plan;
 use regraft::tensor::Tensor;
 use regraft::{Error, Result};
@@ -51,24 +52,75 @@ async fn run(case: &Case, x: &[Vec<f32>], weights: Weights, device: &Device) -> 
 
 gpu_test!(gpu_agrees_with_the_references, agrees);
 async fn agrees() -> Result<()> {
-    for (lanes, wide_tiles) in [(GpuLimits::default().lanes, false), (FEW_LANES, false), (FEW_LANES, true)] {
-        let options = GpuOptions { lanes: Some(lanes), wide_tiles, ..GpuOptions::default() };
-        agrees_on(&Device::Gpu(gpu(options).await)).await?;
+    let [small, large, shared] = Tiles::ALL;
+    for (lanes, tiles) in
+        [(GpuLimits::default().lanes, small), (FEW_LANES, small), (FEW_LANES, large), (FEW_LANES, shared)]
+    {
+        let options = GpuOptions { lanes: Some(lanes), tiles: [tiles; 2], ..GpuOptions::default() };
+        let tried = agrees_on(&Device::Gpu(gpu(options).await)).await?;
+        assert_eq!(tried, 2 * all_cases().len(), "cases were refused");
+        eprintln!("{tried} on the GPU, in tiles of {} for {lanes} lanes", tiles.name());
     }
     Ok(())
+}
+
+gpu_test!(gpu_agrees_with_the_references_where_little_can_be_bound, agrees_in_parts);
+async fn agrees_in_parts() -> Result<()> {
+    let options = GpuOptions { binding_bytes: Some(LITTLE), ..GpuOptions::default() };
+    let tried = agrees_on(&Device::Gpu(gpu(options).await)).await?;
+    assert!(tried > all_cases().len(), "only {tried} cases were tried");
+    Ok(())
+}
+
+/// Bytes that can be bound at a time: less than many cases have.
+const LITTLE: u64 = 1 << 10;
+
+gpu_test!(weights_of_sixteen_bits_change_no_bit, halves);
+async fn halves() -> Result<()> {
+    let usual = Device::Gpu(gpu(GpuOptions::default()).await);
+    let shared = GpuOptions { lanes: Some(FEW_LANES), tiles: [Tiles::Workgroup; 2], ..GpuOptions::default() };
+    let shared = Device::Gpu(gpu(shared).await);
+    let mut tried = 0;
+    for (index, case) in all_cases().iter().enumerate() {
+        let x = rounded(&case.draw(SEED + index as u64));
+        if !is_halved(&graph_of(case, &x, Weights::Fixed)?)? {
+            continue;
+        }
+        tried += 1;
+        for device in [&usual, &shared] {
+            let [halves, whole] = [Weights::Fixed, Weights::Written].map(|weights| run(case, &x, weights, device));
+            assert_eq!(halves.await?, whole.await?, "case {index}, {case:?}");
+        }
+    }
+    assert!(tried > 5, "only {tried} cases have weights that are stored so");
+    Ok(())
+}
+
+/// Values with the digits of 16-bit floats.
+pub(crate) fn rounded(x: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    x.iter().map(|x| x.iter().map(|value| f16::from_f32(*value).to_f32()).collect()).collect()
+}
+
+/// Whether a plan of the graph reads a constant as 16-bit floats.
+pub(crate) fn is_halved(graph: &Graph) -> Result<bool> {
+    let recording = record(&Plan::new(graph, None)?, GpuLimits::default())?;
+    let mut bindings = recording.dispatches.iter().flat_map(|(_, dispatch)| &dispatch.bindings);
+    // Two bytes an element.
+    Ok(bindings.any(|binding| binding.region.bytes() < binding.region.len as u64 * 4))
 }
 
 /// So few that nothing is split for want of invocations, as on a software adapter.
 const FEW_LANES: u64 = 8;
 
-async fn agrees_on(device: &Device) -> Result<()> {
+/// Tries all cases but those that are refused as too large for the device; gives how many.
+async fn agrees_on(device: &Device) -> Result<usize> {
     let (mut failures, mut tried, mut largest) = (Vec::new(), 0, 0.0_f64);
     for (index, case) in all_cases().iter().enumerate() {
         let x = case.draw(SEED + index as u64);
         let expected: Vec<f64> = case.op.reference(&case.to_f64(&x)).iter().copied().collect();
         for weights in [Weights::Written, Weights::Fixed] {
             let y = match run(case, &x, weights, device).await {
-                Err(Error::NoKernel { .. }) => continue,
+                Err(Error::OverBudget { .. }) => continue,
                 other => other?,
             };
             tried += 1;
@@ -80,8 +132,7 @@ async fn agrees_on(device: &Device) -> Result<()> {
             }
         }
     }
-    assert!(tried > 100, "only {tried} cases were tried");
     assert!(failures.is_empty(), "{} of {tried} cases fail, seed {SEED}:\n{}", failures.len(), failures.join("\n"));
     assert!(largest > 0.0, "the comparison sees no rounding at all");
-    Ok(())
+    Ok(tried)
 }

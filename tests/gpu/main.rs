@@ -2,6 +2,7 @@
 //! need a Vulkan driver (`VK_ICD_FILENAMES` may point to the one that comes with Chromium), in the browser WebGPU.
 
 mod conformance;
+mod evaluation;
 #[cfg(not(target_arch = "wasm32"))]
 mod photos;
 #[cfg(not(target_arch = "wasm32"))]
@@ -9,6 +10,7 @@ mod photos;
 mod pictures;
 #[cfg(not(target_arch = "wasm32"))]
 mod plans;
+mod properties;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
 mod shaders;
@@ -45,10 +47,11 @@ fn worst_within(y: &[f32], expected: impl IntoIterator<Item = f64>, relative: f6
     y.iter().zip(expected).map(share).zip(0..).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
 }
 
-/// The adapter that tests run on, with plans for a GPU of usual size: on a software adapter they would leave kernels out.
+/// The adapter that tests run on, with plans for a usual GPU: on a software adapter they would leave kernels out.
 async fn gpu(options: GpuOptions) -> Gpu {
-    let lanes = options.lanes.or(Some(GpuLimits::default().lanes));
-    let options = GpuOptions { lanes, ..options };
+    let usual = GpuLimits::default();
+    let (lanes, halves) = (options.lanes.or(Some(usual.lanes)), options.halves.or(Some(usual.halves)));
+    let options = GpuOptions { lanes, halves, ..options };
     Gpu::request(options).await.unwrap_or_else(|e| panic!("GPU tests need an adapter: {e}"))
 }
 

@@ -26,6 +26,29 @@ fn a_network_is_one_dispatch_a_layer() -> Result<()> {
     Ok(())
 }
 
+/// Trunks run in batches of 8: no value of a network of the zoo is then larger than what every device can bind, but for a matrix
+/// of VGG-16 (411 MB), which is bound part by part.
+#[test]
+fn networks_fit_default_limits_in_batches_of_eight() -> Result<()> {
+    for network in Architecture::ALL {
+        let graph = network.build(Weights::Random { seed: SEED, classes: 5 })?.graph.for_inference();
+        let planned = |batch: usize| Plan::new(&rewrite::fuse(&rewrite::lower(&graph.with_batch(batch)?)?)?, None);
+        let recording = record(&planned(8)?, GpuLimits::default())?;
+        let split = recording.dispatches.windows(2).any(|pair| {
+            let [(step, a), (next, b)] = pair else { return false };
+            step == next && a.bindings[1].region.first < b.bindings[1].region.first
+        });
+        assert_eq!(split, network == Architecture::Vgg16, "{}", network.name());
+        if network == Architecture::Vgg16 {
+            // 64 channels of 224 × 224 places.
+            let (needed, budget) = (16 * 64 * 224 * 224 * 4, GpuLimits::default().binding_bytes);
+            let refused = record(&planned(16)?, GpuLimits::default()).err();
+            assert_eq!(refused, Some(Error::OverBudget { needed, budget }), "twice as many are a matter of limits");
+        }
+    }
+    Ok(())
+}
+
 fn dense(rows: usize, k: usize, n: usize) -> Result<Plan> {
     let mut g = Graph::new();
     let x = g.input("x", TensorType::f32([rows, k]), true)?;

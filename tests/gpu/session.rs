@@ -2,14 +2,15 @@
 
 use regraft::backend::gpu::GpuOptions;
 use regraft::backend::{Device, Gpu, Session};
-use regraft::graph::{Graph, VertexId};
+use regraft::graph::{Graph, VertexId, rewrite};
 use regraft::ops::{
-    Add, BatchNorm, Clamp, Clip, Conv2d, Dense, DepthwiseConv2d, Flatten, GlobalAvgPool, Layout, Role, Softmax,
+    Add, BatchNorm, Clamp, Clip, Conv2d, Dense, DepthwiseConv2d, Flatten, GlobalAvgPool, Layout, Role, Softmax, Tiles,
     Transpose, Window,
 };
 use regraft::tensor::{Tensor, TensorType};
 use regraft::{Error, Result};
 
+use crate::conformance::{is_halved, rounded};
 use crate::{SEED, gpu, gpu_test, worst};
 
 /// Images of a run.
@@ -31,6 +32,8 @@ pub(crate) fn drawn(len: usize, seed: u64) -> Vec<f32> {
 struct Net {
     g: Graph,
     seed: u64,
+    /// Whether weights have the digits of 16-bit floats.
+    halves: bool,
 }
 
 impl Net {
@@ -38,7 +41,11 @@ impl Net {
         self.seed += 1;
         let values = drawn(shape.iter().product(), self.seed);
         // Variances are positive.
-        let values = if role == Role::Variance { values.iter().map(|v| v.abs() + 0.5).collect() } else { values };
+        let values = match role {
+            Role::Variance => values.iter().map(|v| v.abs() + 0.5).collect(),
+            Role::Weight if self.halves => rounded(&[values]).concat(),
+            _ => values,
+        };
         self.g.parameter(name, role, Tensor::f32(shape, values)?)
     }
 
@@ -47,7 +54,11 @@ impl Net {
         for role in [Role::Gamma, Role::Beta, Role::Mean, Role::Variance] {
             inputs.push(self.weights(format!("{name}.{role:?}"), role, &[channels])?);
         }
-        self.g.add(format!("{name}.norm"), BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nchw }, &inputs)
+        self.g.add(
+            format!("{name}.norm"),
+            BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nchw, clamp: None },
+            &inputs,
+        )
     }
 
     fn conv(&mut self, x: VertexId, name: &str, [kernel, c, m, stride]: [usize; 4]) -> Result<VertexId> {
@@ -73,7 +84,11 @@ impl Net {
 
 /// A stem, an inverted residual and a head, as MobileNetV2 has them.
 pub(crate) fn network() -> Result<Graph> {
-    let mut net = Net { g: Graph::new(), seed: 0 };
+    network_of(false)
+}
+
+fn network_of(halves: bool) -> Result<Graph> {
+    let mut net = Net { g: Graph::new(), seed: 0, halves };
     let x = net.g.input("image", TensorType::f32([1, 3, SIDE, SIDE]), true)?;
     let x = net.conv(x, "stem", [3, 3, 16, 2])?;
     let stem = net.relu6(x, "stem")?;
@@ -97,11 +112,20 @@ pub(crate) fn network() -> Result<Graph> {
 
 gpu_test!(both_backends_agree, agree);
 async fn agree() -> Result<()> {
-    let graph = network()?;
-    let mut cpu = Session::new(&graph, BATCH, None)?;
+    for halves in [false, true] {
+        let graph = network_of(halves)?;
+        let compiled = rewrite::fuse(&rewrite::lower(&graph.for_inference())?)?;
+        assert_eq!(is_halved(&compiled)?, halves, "batch norms are folded into weights, which keep their digits");
+        agree_on(&graph).await?;
+    }
+    Ok(())
+}
+
+async fn agree_on(graph: &Graph) -> Result<()> {
+    let mut cpu = Session::new(graph, BATCH, None)?;
     for options in [GpuOptions::default(), GpuOptions { default_limits: true, ..GpuOptions::default() }] {
         let gpu = gpu(options).await;
-        let mut session = Session::on(&Device::Gpu(gpu), &graph, BATCH, None)?;
+        let mut session = Session::on(&Device::Gpu(gpu), graph, BATCH, None)?;
         for run in 0..3 {
             let image = drawn(BATCH * 3 * SIDE * SIDE, 1000 + run);
             let inputs: [(&str, &[f32]); 1] = [("image", &image)];
@@ -143,19 +167,21 @@ async fn counts() -> Result<()> {
 gpu_test!(tiles_are_timed, tiles);
 async fn tiles() -> Result<()> {
     let gpu = gpu(GpuOptions { lanes: Some(64), ..GpuOptions::default() }).await;
-    // Looks at the clock: two for each of a submission, an empty one and the product, three times for each of two tiles.
+    // Looks at the clock: two for each of a submission, an empty one and the product, three times for each tile and product.
     const LOOKS: usize = 2 * 3 * 3;
-    for wide_takes in [2.0, 0.5] {
+    let [small, large, _] = Tiles::ALL;
+    for (times, expected) in [([1.0, 2.0, 2.0, 1.0], [small, large]), ([2.0, 1.0, 1.0, 3.0], [large, small])] {
         let (mut looks, mut time) = (0, 0.0);
         let mut now = || {
-            looks += 1;
             // It stands still but for the product.
-            let product = if looks > LOOKS { wide_takes } else { 1.0 };
+            let product = times.get(looks / LOOKS).copied().unwrap_or(f64::NAN);
+            looks += 1;
             time += if looks % 6 == 0 { product } else { 0.0 };
             time
         };
-        let wide = gpu.time_tiles(&mut now).await?;
-        assert_eq!((looks, wide, gpu.limits().wide_tiles), (2 * LOOKS, wide_takes < 1.0, wide_takes < 1.0));
+        let found = gpu.time_tiles(&mut now).await?;
+        // A software adapter has two candidates.
+        assert_eq!((looks, found, gpu.limits().tiles), (times.len() * LOOKS, expected, expected));
     }
     Ok(())
 }
@@ -182,9 +208,50 @@ async fn disposed() -> Result<()> {
     Ok(())
 }
 
+/// Runs a graph of one input `x` and one output on the CPU, and on a GPU that binds no more than some bytes at a time.
+async fn agree_in_parts(g: &Graph, batch: usize, binding_bytes: u64, about: &str) -> Result<()> {
+    let gpu: Gpu = gpu(GpuOptions { binding_bytes: Some(binding_bytes), ..GpuOptions::default() }).await;
+    let x = drawn(g.get(g.inputs()[0]).ty.shape.len(), 9);
+    let mut cpu = Session::new(g, batch, None)?;
+    cpu.run(&[("x", &x)])?;
+    let mut session = Session::on(&Device::Gpu(gpu.clone()), g, batch, None)?;
+    session.start(&[("x", &x)])?;
+    session.arrived().await?;
+    let (share, at) = worst(session.output(0)?, cpu.output(0)?.iter().map(|v| f64::from(*v)));
+    assert!(share <= 1.0, "{about}, element {at}: {share} of what is allowed");
+    assert!(gpu.counters().dispatches > 1, "{about} was not split");
+    Ok(())
+}
+
+gpu_test!(filters_larger_than_a_binding_are_split, split_filters);
+async fn split_filters() -> Result<()> {
+    let window = |stride, padding, dilation| Window { stride, padding, dilation };
+    for (window, groups, x, w) in [
+        (window([1, 1], [2, 1, 2, 1], [1, 1]), 1, [1, 6, 6, 4], [5, 3, 4, 16]),
+        (window([2, 1], [3, 0, 1, 1], [2, 1]), 1, [2, 9, 5, 4], [4, 3, 4, 16]),
+        (window([1, 1], [0; 4], [1, 1]), 2, [1, 7, 4, 8], [5, 2, 4, 24]),
+        // A matrix of one row a channel.
+        (Window::default(), 1, [1, 2, 5, 52], [1, 1, 52, 16]),
+        (window([2, 2], [0; 4], [1, 1]), 1, [1, 5, 5, 8], [2, 2, 8, 24]),
+    ] {
+        let mut g = Graph::new();
+        let input = g.input("x", TensorType::f32(x), false)?;
+        let weights = g.constant("w", Tensor::f32(w, drawn(w.iter().product(), 7))?)?;
+        let bias = g.constant("b", Tensor::f32([w[3]], drawn(w[3], 8))?)?;
+        let layout = Layout::Nhwc;
+        let plain = Conv2d { window, groups, bias: true, residual: false, clamp: None, layout };
+        let first = g.add("first", plain.clone(), &[input, weights, bias])?;
+        // With all that follows a sum.
+        let all = Conv2d { residual: true, clamp: Some(Clamp::RELU), ..plain };
+        let y = g.add("y", all, &[input, weights, bias, first])?;
+        g.set_outputs(vec![y]);
+        agree_in_parts(&g, x[0], 2560, &format!("{x:?} and {w:?}")).await?;
+    }
+    Ok(())
+}
+
 gpu_test!(weights_larger_than_a_binding_are_split, split);
 async fn split() -> Result<()> {
-    let gpu: Gpu = gpu(GpuOptions { binding_bytes: Some(8 << 10), ..GpuOptions::default() }).await;
     for (rows, k, n) in [(1, 250, 24), (5, 200, 32), (4, 301, 17)] {
         let mut g = Graph::new();
         let x = g.input("x", TensorType::f32([rows, k]), false)?;
@@ -192,15 +259,7 @@ async fn split() -> Result<()> {
         let b = g.constant("b", Tensor::f32([n], drawn(n, 8))?)?;
         let y = g.add("y", Dense { bias: true, clamp: Some(Clamp::RELU) }, &[x, w, b])?;
         g.set_outputs(vec![y]);
-        let values = drawn(rows * k, 9);
-        let mut cpu = Session::new(&g, rows, None)?;
-        cpu.run(&[("x", &values)])?;
-        let mut session = Session::on(&Device::Gpu(gpu.clone()), &g, rows, None)?;
-        session.start(&[("x", &values)])?;
-        session.arrived().await?;
-        let (share, at) = worst(session.output(0)?, cpu.output(0)?.iter().map(|v| f64::from(*v)));
-        assert!(share <= 1.0, "{rows}×{k}×{n}, element {at}: {share} of what is allowed");
-        assert!(gpu.counters().dispatches > 1);
+        agree_in_parts(&g, rows, 8 << 10, &format!("{rows}×{k}×{n}")).await?;
     }
     Ok(())
 }

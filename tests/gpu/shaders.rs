@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use regraft::Error;
 use regraft::Result;
 use regraft::backend::gpu::{Recording, record};
-use regraft::ops::{GpuLimits, Op, all_cases};
+use regraft::ops::{GpuLimits, Op, Tiles, all_cases};
 use regraft::plan::Plan;
 use regraft::zoo::Architecture;
 use wgpu::naga;
 
 use crate::SEED;
-use crate::conformance::{Weights, graph_of};
+use crate::conformance::{Weights, graph_of, rounded};
 use crate::plans::planned;
 
 /// Texts and overrides with what needs them.
@@ -27,8 +27,9 @@ fn collect(recording: Recording, about: &str, shaders: &mut Shaders) {
 
 fn validate(text: &str, constants: &[(&str, f64)]) -> std::result::Result<(), String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
-    let mut validator =
-        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    // What WebGPU has without features: `unpack2x16float` is not a matter of downlevel devices there.
+    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
     let info = validator.validate(&module).map_err(|e| e.emit_to_string(text))?;
     let constants = constants.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
     let stage = Some((naga::ShaderStage::Compute, "main"));
@@ -41,10 +42,14 @@ fn every_shader_is_valid() -> Result<()> {
     let mut shaders = Shaders::new();
     for case in all_cases() {
         let x = case.draw(SEED);
-        for weights in [Weights::Fixed, Weights::Written] {
-            let plan = Plan::new(&graph_of(&case, &x, weights)?, None)?;
-            for (lanes, wide_tiles) in [(GpuLimits::default().lanes, false), (1, false), (1, true)] {
-                match record(&plan, GpuLimits { lanes, wide_tiles, ..GpuLimits::default() }) {
+        let halves = rounded(&x);
+        for (x, weights) in [(&x, Weights::Fixed), (&x, Weights::Written), (&halves, Weights::Fixed)] {
+            let plan = Plan::new(&graph_of(&case, x, weights)?, None)?;
+            let [small, large, shared] = Tiles::ALL;
+            for (lanes, tiles) in
+                [(GpuLimits::default().lanes, small), (1, small), (1, large), (1, shared), (8, shared)]
+            {
+                match record(&plan, GpuLimits { lanes, tiles: [tiles; 2], ..GpuLimits::default() }) {
                     Err(Error::NoKernel { .. }) => {}
                     recording => collect(recording?, &format!("{case:?}"), &mut shaders),
                 }

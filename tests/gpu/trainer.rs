@@ -36,7 +36,7 @@ fn drawn(len: usize, item: u64, scale: f64) -> Vec<f32> {
     (0..len).map(|_| ((2.0 * rng.uniform() - 1.0) * scale) as f32).collect()
 }
 
-fn network() -> Result<Model> {
+pub(crate) fn network() -> Result<Model> {
     network_with(serde_json::json!({}))
 }
 
@@ -70,7 +70,7 @@ fn network_with(configuration: serde_json::Value) -> Result<Model> {
     ] {
         inputs.push(weights(&mut g, name, role, &[6], 0.3)?);
     }
-    let y = g.add("norm", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc }, &inputs)?;
+    let y = g.add("norm", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc, clamp: None }, &inputs)?;
     let y = g.add("sigmoid", Sigmoid, &[y])?;
     let window = Window { stride: [2, 2], ..Window::default() };
     let y = g.add("pool", MaxPool { kernel: [2, 2], window, ceil: false, layout: Layout::Nhwc }, &[y])?;
@@ -86,7 +86,7 @@ fn network_with(configuration: serde_json::Value) -> Result<Model> {
     Model::new(g).edited(&edits)
 }
 
-fn features(count: usize, item: u64) -> Result<Arc<FeatureSet>> {
+pub(crate) fn features(count: usize, item: u64) -> Result<Arc<FeatureSet>> {
     let labels = (0..CLASSES).map(|c| c.to_string()).collect();
     let tensors = vec![FeatureTensor { name: "x".into(), shape: [SIDE, SIDE, CHANNELS].into() }];
     let mut set = FeatureSet::new(tensors, count, labels, "key".into(), FloatType::F32)?;
@@ -99,17 +99,32 @@ fn features(count: usize, item: u64) -> Result<Arc<FeatureSet>> {
     Ok(Arc::new(set))
 }
 
-fn options(updater: serde_json::Value) -> Result<FitOptions> {
-    let updater: Updater =
-        serde_json::from_value(updater).map_err(|e| Error::BadOption { option: "updater", reason: e.to_string() })?;
-    Ok(FitOptions {
+/// Every updater that updates.
+pub(crate) const UPDATERS: [&str; 10] =
+    ["sgd", "nesterovs", "adam", "amsgrad", "adamax", "nadam", "adamw", "adagrad", "rmsprop", "adadelta"];
+
+/// An updater with settings of a run that does not depend on rounding.
+pub(crate) fn updater(name: &str) -> Result<Updater> {
+    let mut updater = serde_json::json!({ "type": name });
+    if matches!(name, "nesterovs" | "adagrad" | "rmsprop") {
+        updater["learningRate"] = 0.01.into();
+    }
+    // With a small one, a step is made out of a gradient that is rounding alone.
+    if !matches!(name, "sgd" | "nesterovs") {
+        updater["epsilon"] = 1e-3.into();
+    }
+    serde_json::from_value(updater).map_err(|e| Error::BadOption { option: "updater", reason: e.to_string() })
+}
+
+fn options(updater: Updater) -> FitOptions {
+    FitOptions {
         epochs: 7,
         batch_size: BATCH,
         seed: Some(SEED),
         updater: Some(updater),
         label_smoothing: 0.1,
         ..FitOptions::default()
-    })
+    }
 }
 
 fn trainer(device: &Device, options: FitOptions) -> Result<Trainer> {
@@ -121,7 +136,7 @@ fn trainer_of(model: &Model, device: &Device, options: FitOptions) -> Result<Tra
     Trainer::on(device, &model.graph, &model.settings, train, Some(validation), options, None)
 }
 
-async fn finish(trainer: &mut Trainer) -> Result<(History, Parameters)> {
+pub(crate) async fn finish(trainer: &mut Trainer) -> Result<(History, Parameters)> {
     let by = loop {
         if let Some(by) = trainer.advance().await?.stopped_by {
             break by;
@@ -162,17 +177,9 @@ fn agree(what: &str, (history, parameters): &(History, Parameters), (expected, v
 gpu_test!(every_updater_goes_the_same_way, updaters);
 async fn updaters() -> Result<()> {
     let device = Device::Gpu(gpu(GpuOptions::default()).await);
-    for name in ["sgd", "nesterovs", "adam", "amsgrad", "adamax", "nadam", "adamw", "adagrad", "rmsprop", "adadelta"] {
+    for name in UPDATERS {
         for batch_norm in [BatchNormMode::Frozen, BatchNormMode::Train] {
-            let mut updater = serde_json::json!({ "type": name });
-            if matches!(name, "nesterovs" | "adagrad" | "rmsprop") {
-                updater["learningRate"] = 0.01.into();
-            }
-            // With a small one, a step is made out of a gradient that is rounding alone.
-            if !matches!(name, "sgd" | "nesterovs") {
-                updater["epsilon"] = 1e-3.into();
-            }
-            let options = FitOptions { batch_norm, ..options(updater)? };
+            let options = FitOptions { batch_norm, ..options(updater(name)?) };
             let ours = run(&device, options.clone()).await?;
             agree(&format!("{name}, {batch_norm:?}"), &ours, &run(&Device::Cpu, options).await?);
         }
@@ -183,7 +190,7 @@ async fn updaters() -> Result<()> {
 gpu_test!(a_step_is_one_submit_and_makes_nothing, counts);
 async fn counts() -> Result<()> {
     let gpu = gpu(GpuOptions::default()).await;
-    let options = FitOptions { epochs: 1, batch_size: 1, ..options(serde_json::json!({ "type": "adam" }))? };
+    let options = FitOptions { epochs: 1, batch_size: 1, ..options(updater("adam")?) };
     let mut trainer = trainer(&Device::Gpu(gpu.clone()), options)?;
     for _ in 0..6 {
         trainer.advance().await?;
@@ -203,7 +210,7 @@ async fn counts() -> Result<()> {
 gpu_test!(parameters_are_penalised_and_updated_together, together);
 async fn together() -> Result<()> {
     let gpu = gpu(GpuOptions::default()).await;
-    let options = FitOptions { updater: None, ..options(serde_json::json!({ "type": "sgd" }))? };
+    let options = FitOptions { updater: None, ..options(updater("sgd")?) };
     let mut counts = Vec::new();
     for configuration in [
         serde_json::json!({ "updater": { "type": "adam" } }),
@@ -229,7 +236,7 @@ async fn together() -> Result<()> {
 gpu_test!(a_run_that_diverges_names_the_same_vertex, divergence);
 async fn divergence() -> Result<()> {
     // So large that every order of computing overflows: the kernels of batch norm differ in what they multiply first.
-    let options = options(serde_json::json!({ "type": "sgd", "learningRate": 3e38 }))?;
+    let options = options(Updater::Sgd { learning_rate: 3e38.into() });
     let (expected, _) = run(&Device::Cpu, options.clone()).await?;
     let (history, parameters) = run(&Device::Gpu(gpu(GpuOptions::default()).await), options).await?;
     assert_eq!(expected.stopped_by, StoppedBy::Diverged);
@@ -244,7 +251,7 @@ async fn divergence() -> Result<()> {
 
 gpu_test!(a_lost_device_does_not_change_the_result, loss);
 async fn loss() -> Result<()> {
-    let options = options(serde_json::json!({ "type": "adam" }))?;
+    let options = options(updater("adam")?);
     let expected = run(&Device::Cpu, options.clone()).await?;
     for to_cpu in [false, true] {
         let device = gpu(GpuOptions::default()).await;
@@ -270,7 +277,7 @@ async fn loss() -> Result<()> {
 gpu_test!(a_checkpoint_goes_on_anywhere, checkpoints);
 async fn checkpoints() -> Result<()> {
     let device = Device::Gpu(gpu(GpuOptions::default()).await);
-    let options = options(serde_json::json!({ "type": "nadam" }))?;
+    let options = options(updater("nadam")?);
     let expected = run(&Device::Cpu, options.clone()).await?;
     let mut trainer = trainer(&device, options)?;
     for _ in 0..5 {
@@ -295,7 +302,7 @@ async fn early_stopping() -> Result<()> {
     let options = FitOptions {
         epochs: 40,
         early_stopping: Some(stopping),
-        ..options(serde_json::json!({ "type": "sgd", "learningRate": 0.2 }))?
+        ..options(Updater::Sgd { learning_rate: 0.2.into() })
     };
     let expected = run(&Device::Cpu, options.clone()).await?;
     let ours = run(&Device::Gpu(gpu(GpuOptions::default()).await), options).await?;
@@ -310,7 +317,7 @@ async fn early_stopping() -> Result<()> {
 fn a_run_gives_its_buffers_back() -> Result<()> {
     crate::block_on(async {
         let gpu = gpu(GpuOptions::default()).await;
-        let options = options(serde_json::json!({ "type": "adam" }))?;
+        let options = options(updater("adam")?);
         run(&Device::Gpu(gpu.clone()), options).await?;
         gpu.dispose();
         assert_eq!(gpu.counters().buffers_alive, 0);

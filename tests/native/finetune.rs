@@ -80,7 +80,7 @@ impl Net<'_> {
             inputs.push(self.parameter(format!("{norm}.{part}"), role)?);
         }
         let (epsilon, momentum) = (self.golden.epsilon, self.golden.momentum);
-        self.g.add(norm, BatchNorm { epsilon, momentum, layout: Layout::Nhwc }, &inputs)
+        self.g.add(norm, BatchNorm { epsilon, momentum, layout: Layout::Nhwc, clamp: None }, &inputs)
     }
 
     fn relu6(&mut self, x: VertexId) -> Result<VertexId> {

@@ -1,6 +1,6 @@
 //! Every case of every op: the CPU kernels against a naive `f64` reference, natively and in the browser.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -91,7 +91,10 @@ fn check(case: &Case, index: usize) -> Result<(), String> {
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 #[cfg_attr(not(target_arch = "wasm32"), test)]
 fn cpu_agrees_with_the_references() {
-    let failures: Vec<_> = all_cases().iter().enumerate().filter_map(|(i, case)| check(case, i).err()).collect();
+    let cases = all_cases();
+    let ops: HashSet<&str> = cases.iter().map(|case| case.op.name()).collect();
+    let failures: Vec<_> = cases.iter().enumerate().filter_map(|(i, case)| check(case, i).err()).collect();
+    eprintln!("{} cases of {} ops, each with weights that are packed before and that are not", cases.len(), ops.len());
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 

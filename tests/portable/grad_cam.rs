@@ -63,7 +63,11 @@ impl Golden {
         let beta = stored(&mut g, "norm.beta", Role::Beta)?;
         let mean = stored(&mut g, "norm.mean", Role::Mean)?;
         let variance = stored(&mut g, "norm.variance", Role::Variance)?;
-        let x = g.add("norm", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout }, &[x, gamma, beta, mean, variance])?;
+        let x = g.add(
+            "norm",
+            BatchNorm { epsilon: 1e-3, momentum: 0.9, layout, clamp: None },
+            &[x, gamma, beta, mean, variance],
+        )?;
         let first = g.add("first", relu.clone(), &[x])?;
         let window = Window { stride: [2, 2], ..Window::default() };
         let x = g.add("pool", MaxPool { kernel: [2, 2], window, ceil: false, layout }, &[first])?;

@@ -66,6 +66,8 @@ fn is_fused(op: &Op) -> bool {
         Op::Conv2d(op) => op.residual || op.clamp.is_some(),
         Op::DepthwiseConv2d(op) => op.clamp.is_some(),
         Op::Dense(op) => op.clamp.is_some(),
+        Op::BatchNorm(op) => op.clamp.is_some(),
+        Op::NormalizeBatch(op) => op.clamp.is_some(),
         _ => false,
     }
 }
@@ -183,7 +185,7 @@ fn batch_norm_in_training_agrees_with_central_differences() -> regraft::Result<(
     ] {
         inputs.push(g.parameter(name, role, Tensor::f32(channels, vec![value; 5])?)?);
     }
-    let op = BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc };
+    let op = BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc, clamp: None };
     let y = g.add("y", op, &inputs)?;
     g.set_outputs(vec![y]);
     let (mut g, statistics) = batch_statistics(&g)?;
@@ -227,7 +229,7 @@ fn a_frozen_batch_norm_is_left_alone() -> regraft::Result<()> {
     for (name, role) in [("g", Role::Gamma), ("b", Role::Beta), ("m", Role::Mean), ("v", Role::Variance)] {
         inputs.push(g.parameter(name, role, Tensor::f32([3], vec![1.0; 3])?)?);
     }
-    let y = g.add("y", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc }, &inputs)?;
+    let y = g.add("y", BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: Layout::Nhwc, clamp: None }, &inputs)?;
     g.set_outputs(vec![y]);
     let frozen = g.for_inference();
     let (unchanged, statistics) = batch_statistics(&frozen)?;

@@ -73,10 +73,13 @@ async function open(from = browser) {
         epochs: 6, batchSize: 4, seed: 7, validation: data, updater: { type: 'adam', learningRate: 1e-2 },
       });
       const predictions = await model.predict(samples[0].image);
-      const { accuracy } = await model.evaluate(data);
+      const { accuracy, loss } = await model.evaluate(data);
+      const features = await helper.featurize(data);
+      const { classes } = await helper.outputFromFeaturized(features);
+      window.made = { model, helper, features, image: samples[0].image };
       const { device } = engine;
       const { gpuBytes } = await engine.memory();
-      return { device, changes, tensors, history, predictions, accuracy, gpuBytes };
+      return { device, changes, tensors, history, predictions, accuracy, loss, outputs: [...classes.data], gpuBytes };
     };
   }, { module: `${server.url}index.js`, size: SIZE, onnx: [...vgg(SIZE, 3, 11)] });
   return page;
@@ -99,6 +102,9 @@ function agree(ours, theirs) {
   const probabilities = ({ predictions }) => predictions.map(({ probability }) => probability);
   assert.ok(worst(probabilities(ours), probabilities(theirs)) <= TRAINED_DIFFERENCE);
   assert.equal(ours.accuracy, theirs.accuracy);
+  assert.ok(worst([ours.loss], [theirs.loss]) <= TRAINED_DIFFERENCE, `losses of ${ours.loss} and ${theirs.loss}`);
+  assert.equal(ours.outputs.length, theirs.outputs.length);
+  assert.ok(worst(ours.outputs, theirs.outputs) <= TRAINED_DIFFERENCE);
 }
 
 let cpu;
@@ -113,6 +119,32 @@ test('features, training and predictions are those of the CPU', async () => {
   assert.equal(gpu.device.adapter.software, true);
   assert.ok(gpu.gpuBytes > 0);
   agree(gpu, cpu);
+  await page.close();
+});
+
+test('evaluation, outputs and predictions are made on the GPU', async () => {
+  const page = await open();
+  await page.evaluate(async () => window.work(await window.start({ backend: 'webgpu' })));
+  const [worker] = page.workers();
+  await worker.evaluate(() => {
+    const { submit } = GPUQueue.prototype;
+    self.submits = 0;
+    GPUQueue.prototype.submit = function (...args) {
+      self.submits++;
+      return submit.apply(this, args);
+    };
+  });
+  const calls = {
+    evaluate: () => window.made.model.evaluate(window.made.features),
+    outputs: () => window.made.helper.outputFromFeaturized(window.made.features),
+    predict: () => window.made.model.predict(window.made.image),
+    predictAll: () => window.made.model.predictAll([window.made.image]),
+  };
+  for (const [name, call] of Object.entries(calls)) {
+    const before = await worker.evaluate(() => self.submits);
+    await page.evaluate(call);
+    assert.ok(await worker.evaluate(() => self.submits) > before, `${name} asked nothing of the GPU`);
+  }
   await page.close();
 });
 
@@ -206,7 +238,8 @@ test('without memory for a batch, half of one runs on the GPU', async () => {
   const half = await workAfter({ backend: 'webgpu' }, exhaust, BATCH * IMAGE_BYTES);
   assert.deepEqual(half.changes, []);
   assert.equal(half.device?.backend, 'webgpu', half.message);
-  const batches = half.writes.filter((bytes) => bytes >= BATCH / 2 * IMAGE_BYTES).map((bytes) => bytes / IMAGE_BYTES);
+  // What is more than a batch of images is one of features.
+  const batches = half.writes.map((bytes) => bytes / IMAGE_BYTES).filter((images) => images >= BATCH / 2 && images <= BATCH);
   // The one that fails may be written before that is known.
   assert.ok(batches.filter((images) => images !== BATCH / 2).length <= 1 && batches.at(-1) === BATCH / 2, `${batches}`);
   agree(half, cpu);

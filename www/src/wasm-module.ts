@@ -51,8 +51,8 @@ export interface WasmModel extends Freed {
   trunkKey(at: Cut): string;
   /** regraft bytes of the frozen part alone. */
   trunk(at: Cut): Uint8Array;
-  outputFromFeatures(features: WasmFeatures, at: Cut): Record<string, Tensor>;
-  evaluate(features: WasmFeatures, options: { topN?: number | undefined }, at: Cut): Omit<Evaluation, 'toString'> & { text: string };
+  outputFromFeatures(device: WasmDevice, features: WasmFeatures, at: Cut): Promise<Record<string, Tensor>>;
+  evaluate(device: WasmDevice, features: WasmFeatures, options: { topN?: number | undefined }, at: Cut): Promise<Omit<Evaluation, 'toString'> & { text: string }>;
   /** Plans what predict() does, which does it itself where this was not called. */
   planPredict(): void;
   predict(pixels: Uint8Array, width: number, height: number, channels: number, topK: number): Prediction[];
@@ -89,8 +89,8 @@ export interface SharedTrunk extends WasmTrunk {
 /** Where plans run. */
 export interface WasmDevice extends Freed {
   gpuBytes(): number;
-  /** Whether products are faster in tiles of 8×8 than of 4×8; plans follow it from then on. `now` gives milliseconds. */
-  timeTiles(now: () => number): Promise<boolean>;
+  /** Tiles in which products with few terms a sum, and with many, are fastest; plans follow it from then on. `now` gives milliseconds. */
+  timeTiles(now: () => number): Promise<string[]>;
   /** Frees buffers that wait to be used again. */
   trim(): void;
   /** Loses the device. */

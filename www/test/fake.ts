@@ -72,9 +72,9 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
     boundary: (at) => at?.length === 0 ? ['x'] : ['trunk'],
     trunkKey: () => key,
     trunk: () => new TextEncoder().encode(key),
-    outputFromFeatures: (made) => ({ head: made.toTensors()['trunk']! }),
+    outputFromFeatures: async (_, made) => ({ head: made.toTensors()['trunk']! }),
     profile: unused,
-    evaluate: (made) => {
+    evaluate: async (_, made) => {
       const { count, labels: names } = made.info();
       return {
         count, accuracy: 1, accuracyInterval95: [0, 1], balancedAccuracy: 1, topNAccuracy: 1, loss: 0, macroF1: 1, mcc: 1,
@@ -116,7 +116,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
       },
     },
     WasmDevice: {
-      cpu: () => ({ gpuBytes: () => 0, timeTiles: async () => false, trim: () => undefined, destroy: unused, free: () => undefined }),
+      cpu: () => ({ gpuBytes: () => 0, timeTiles: async () => [], trim: () => undefined, destroy: unused, free: () => undefined }),
       webgpu: () => Promise.reject(Object.assign(new Error('no GPU: not in the fake'), { code: 'no-gpu' })),
     },
     WasmBatchTrunk: { create: unused },

@@ -36,6 +36,8 @@ struct Written {
 impl CpuBackend {
     /// Allocates the arena and packs all weights that no run changes; what they were packed from is let go.
     pub fn new(mut plan: Plan) -> Result<Self> {
+        // Packed weights take the place of products, and of what they were made of.
+        plan.scaled.clear();
         let slots = arena(&plan)?;
         let last = last_readers(&plan);
         let nothing = Arc::new(Tensor::zeros([0]));

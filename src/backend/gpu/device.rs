@@ -1,7 +1,6 @@
 //! Adapter and device, with what they allow and what went wrong on them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::GpuBackend;
 use super::counters::{Counters, GpuCounters};
@@ -9,7 +8,8 @@ use super::pipelines::Pipelines;
 use super::pool::Pool;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::ops::{GpuLimits, MatMul};
+use crate::kernels::wgsl::DEEP;
+use crate::ops::{GpuLimits, MatMul, Tiles};
 use crate::plan::Plan;
 use crate::tensor::TensorType;
 
@@ -22,14 +22,16 @@ pub struct GpuOptions {
     pub binding_bytes: Option<u64>,
     /// In place of what is assumed of the device, see [`GpuLimits::lanes`].
     pub lanes: Option<u64>,
-    /// See [`GpuLimits::wide_tiles`]; [`Gpu::time_tiles`] finds it out.
-    pub wide_tiles: bool,
+    /// See [`GpuLimits::tiles`]; [`Gpu::time_tiles`] finds it out.
+    pub tiles: [Tiles; 2],
+    /// See [`GpuLimits::halves`]; without a choice, not where shaders run on the CPU: bytes are not what it waits for.
+    pub halves: Option<bool>,
 }
 
 /// [`GpuLimits::lanes`] of a device that runs shaders on the CPU: some workgroups a core.
 const SOFTWARE_LANES: u64 = 1024;
-/// Columns of the left matrix of the product that tiles are timed with: a layer's, and some milliseconds on a weak GPU.
-const TILE_DEPTH: usize = 64;
+/// Terms a sum of the products that tiles are timed with: those of layers, and some milliseconds on a weak GPU.
+const TILE_DEPTHS: [usize; 2] = [64, 2 * DEEP as usize];
 /// Times that each tile is timed; the first includes what compiling left to do.
 const TILE_ROUNDS: usize = 3;
 
@@ -58,7 +60,7 @@ pub(super) struct Shared {
     pub(super) pipelines: Pipelines,
     faults: Arc<Mutex<Faults>>,
     info: GpuInfo,
-    wide_tiles: AtomicBool,
+    tiles: Mutex<[Tiles; 2]>,
 }
 
 /// Errors that no call returns.
@@ -92,7 +94,8 @@ impl Gpu {
         let info = adapter.get_info();
         let assumed = if is_software(&info) { SOFTWARE_LANES } else { limits.lanes };
         limits.lanes = options.lanes.unwrap_or(assumed);
-        limits.wide_tiles = options.wide_tiles;
+        limits.tiles = options.tiles;
+        limits.halves = options.halves.unwrap_or(!is_software(&info));
         Ok(Self::new(&info, device, queue, limits))
     }
 
@@ -113,7 +116,7 @@ impl Gpu {
         };
         let counters = Arc::new(Counters::default());
         let shared = Shared {
-            wide_tiles: AtomicBool::new(limits.wide_tiles),
+            tiles: Mutex::new(limits.tiles),
             limits,
             pool: Pool::new(device.clone(), Arc::clone(&counters)),
             pipelines: Pipelines::new(device.clone(), Arc::clone(&counters)),
@@ -133,27 +136,37 @@ impl Gpu {
 
     /// What it allows.
     pub fn limits(&self) -> GpuLimits {
-        GpuLimits { wide_tiles: self.0.wide_tiles.load(Ordering::Relaxed), ..self.0.limits }
+        GpuLimits { tiles: *self.tiles(), ..self.0.limits }
     }
 
-    /// Times a product in tiles of 4×8 and of 8×8, by the clock `now`; plans that are made from now on have the faster. Gives whether
-    /// that is 8×8.
+    fn tiles(&self) -> MutexGuard<'_, [Tiles; 2]> {
+        self.0.tiles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Times a product with few terms a sum and one with many, in each kind of tiles, by the clock `now`; plans that are made from now on
+    /// have the fastest, see [`GpuLimits::tiles`]. Where shaders run on the CPU, workgroups share nothing that is worth a barrier, and are
+    /// left out.
     ///
     /// # Errors
     /// Those of running a plan.
-    pub async fn time_tiles(&self, now: &mut dyn FnMut() -> f64) -> Result<bool> {
-        let mut times = [f64::INFINITY; 2];
-        for (wide, best) in [false, true].into_iter().zip(&mut times) {
-            self.0.wide_tiles.store(wide, Ordering::Relaxed);
-            let mut backend = GpuBackend::new(product(self.0.limits.lanes)?, self)?;
-            for _ in 0..TILE_ROUNDS {
-                let steps = backend.profile(now).await?;
-                *best = best.min(steps.iter().map(|step| step.time).sum());
+    pub async fn time_tiles(&self, now: &mut dyn FnMut() -> f64) -> Result<[Tiles; 2]> {
+        let candidates = Tiles::ALL.into_iter().filter(|tiles| *tiles != Tiles::Workgroup || !self.info().is_software);
+        let mut fastest = [(f64::INFINITY, Tiles::default()); 2];
+        for tiles in candidates {
+            *self.tiles() = [tiles; 2];
+            for (depth, fastest) in TILE_DEPTHS.into_iter().zip(&mut fastest) {
+                let mut backend = GpuBackend::new(product(self.0.limits.lanes, depth)?, self)?;
+                for _ in 0..TILE_ROUNDS {
+                    let time = backend.profile(now).await?.iter().map(|step| step.time).sum();
+                    if time < fastest.0 {
+                        *fastest = (time, tiles);
+                    }
+                }
             }
         }
-        let wide = times[1] < times[0];
-        self.0.wide_tiles.store(wide, Ordering::Relaxed);
-        Ok(wide)
+        let fastest = fastest.map(|(_, tiles)| tiles);
+        *self.tiles() = fastest;
+        Ok(fastest)
     }
 
     /// What it did so far.
@@ -187,11 +200,11 @@ impl Gpu {
 }
 
 /// A product with just enough tiles of 8×8 for all lanes.
-fn product(lanes: u64) -> Result<Plan> {
+fn product(lanes: u64, depth: usize) -> Result<Plan> {
     let side = 8 * (lanes.isqrt() + 1) as usize;
     let mut g = Graph::new();
-    let x = g.input("x", TensorType::f32([side, TILE_DEPTH]), false)?;
-    let w = g.input("w", TensorType::f32([TILE_DEPTH, side]), false)?;
+    let x = g.input("x", TensorType::f32([side, depth]), false)?;
+    let w = g.input("w", TensorType::f32([depth, side]), false)?;
     let y = g.add("y", MatMul { trans_a: false, trans_b: false }, &[x, w])?;
     g.set_outputs(vec![y]);
     Plan::new(&g, None)
@@ -228,6 +241,7 @@ fn limits(device: &wgpu::Limits) -> GpuLimits {
         shared_bytes: device.max_compute_workgroup_storage_size,
         invocations: device.max_compute_invocations_per_workgroup,
         lanes: GpuLimits::default().lanes,
-        wide_tiles: false,
+        tiles: [Tiles::default(); 2],
+        halves: true,
     }
 }

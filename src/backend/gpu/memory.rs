@@ -1,7 +1,8 @@
-//! Buffers of a plan: one a slot or an arena of slots, one a part of a constant, one for working memory and one for the parameters of
+//! Buffers of a plan: one a slot or an arena of slots, one a constant or each part that is bound of it, one for working memory and one for the parameters of
 //! all dispatches.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::device::Gpu;
 use super::pool::Usage;
@@ -20,8 +21,8 @@ pub(super) struct Memory {
     buffers: Vec<wgpu::Buffer>,
     /// Buffer of each slot, and its first byte there.
     slots: Vec<(usize, u64)>,
-    /// Parts of each constant that is read, and the elements of a part.
-    constants: BTreeMap<usize, (usize, Vec<wgpu::Buffer>)>,
+    /// Regions of constants that are read.
+    constants: HashMap<Region, wgpu::Buffer>,
     scratch: Option<wgpu::Buffer>,
     params: Option<wgpu::Buffer>,
 }
@@ -78,9 +79,7 @@ impl Memory {
         }
         let bindings = recording.dispatches.iter().flat_map(|(_, d)| &d.bindings);
         for binding in bindings {
-            if let Place::Constant(index) = binding.region.place {
-                self.upload(plan, index, gpu)?;
-            }
+            self.upload(plan, recording, binding.region, gpu)?;
         }
         if recording.scratch > 0 {
             self.scratch = Some(storage(gpu, recording.scratch)?.0);
@@ -101,20 +100,22 @@ impl Memory {
         Ok(())
     }
 
-    fn upload(&mut self, plan: &Plan, index: usize, gpu: &Gpu) -> Result<()> {
-        if self.constants.contains_key(&index) {
-            return Ok(());
-        }
-        let tensor = plan.constants.get(index).ok_or_else(|| Error::internal("a constant is missing"))?;
-        let values = tensor.as_f32().ok_or_else(|| Error::internal("a constant is not f32"))?;
-        let rows = tensor.shape().first().copied().unwrap_or(1).max(1);
-        let part = gpu.limits().rows_per_binding(tensor.shape())? * (values.len() / rows);
-        let (_, buffers) = self.constants.entry(index).or_insert((part, Vec::new()));
-        for values in values.chunks(part.max(1)) {
-            let (buffer, _) = storage(gpu, values.len())?;
-            write(gpu, &buffer, 0, bytemuck::cast_slice(values));
-            buffers.push(buffer);
-        }
+    /// Brings what is bound of a constant to the device, if it is one and not there.
+    fn upload(&mut self, plan: &Plan, recording: &Recording, region: Region, gpu: &Gpu) -> Result<()> {
+        let Entry::Vacant(place) = self.constants.entry(region) else { return Ok(()) };
+        let constant = |index: usize| plan.constants.get(index)?.as_f32()?.get(region.first..region.first + region.len);
+        let half = |index: usize| recording.halves.get(&index);
+        let buffer = match region.place {
+            Place::Slot(_) | Place::Scratch => return Ok(()),
+            Place::Constant(index) => constant(index).map(|values| filled(gpu, values)),
+            Place::Half(index) => {
+                half(index).and_then(|half| half.elements(plan, index, region)).map(|v| filled(gpu, &v))
+            }
+            Place::Columns(index) => {
+                half(index).and_then(|half| half.columns(plan, index, region)).map(|v| filled(gpu, &v))
+            }
+        };
+        place.insert(buffer.ok_or_else(|| Error::internal(format!("{region:?} is of no constant")))??);
         Ok(())
     }
 
@@ -164,12 +165,9 @@ impl Memory {
                 (self.buffers.get(buffer), region.first + offset as usize / 4)
             }
             Place::Scratch => (self.scratch.as_ref(), region.first),
-            Place::Constant(index) => {
-                let (part, buffers) = self.constants.get(&index).ok_or_else(missing)?;
-                (buffers.get(region.first / part), region.first % part)
-            }
+            Place::Constant(_) | Place::Half(_) | Place::Columns(_) => (self.constants.get(&region), 0),
         };
-        let size = wgpu::BufferSize::new((region.len as u64 * 4).next_multiple_of(VECTOR_BYTES));
+        let size = wgpu::BufferSize::new(region.bytes().next_multiple_of(VECTOR_BYTES));
         Ok(wgpu::BufferBinding { buffer: buffer.ok_or_else(missing)?, offset: first as u64 * 4, size })
     }
 
@@ -177,18 +175,34 @@ impl Memory {
     pub(super) fn give_back(&mut self, gpu: &Gpu) {
         let Self { buffers, slots: _, constants, scratch, params } = std::mem::take(self);
         let pool = &gpu.shared().pool;
-        let constants = constants.into_values().flat_map(|(_, parts)| parts);
-        buffers.into_iter().chain(constants).chain(scratch).for_each(|buffer| pool.give(Usage::Storage, buffer));
+        buffers
+            .into_iter()
+            .chain(constants.into_values())
+            .chain(scratch)
+            .for_each(|buffer| pool.give(Usage::Storage, buffer));
         params.into_iter().for_each(|buffer| pool.give(Usage::Uniform, buffer));
     }
 }
 
+/// A buffer of so many floats, and whether it was used before.
 fn storage(gpu: &Gpu, len: usize) -> Result<(wgpu::Buffer, bool)> {
-    let (bytes, budget) = (len as u64 * 4, gpu.limits().buffer_bytes);
+    storage_of(gpu, len as u64 * 4)
+}
+
+fn storage_of(gpu: &Gpu, bytes: u64) -> Result<(wgpu::Buffer, bool)> {
+    let budget = gpu.limits().buffer_bytes;
     if bytes > budget {
         return Err(Error::OverBudget { needed: bytes, budget });
     }
     Ok(gpu.shared().pool.take(Usage::Storage, bytes))
+}
+
+/// A buffer that holds these values.
+fn filled<T: bytemuck::NoUninit>(gpu: &Gpu, values: &[T]) -> Result<wgpu::Buffer> {
+    let bytes: &[u8] = bytemuck::cast_slice(values);
+    let (buffer, _) = storage_of(gpu, bytes.len() as u64)?;
+    write(gpu, &buffer, 0, bytes);
+    Ok(buffer)
 }
 
 fn write(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {

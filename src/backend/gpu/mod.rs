@@ -10,6 +10,7 @@ mod arenas;
 mod checks;
 mod counters;
 mod device;
+mod halves;
 mod memory;
 mod pipelines;
 mod pool;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub use arenas::Arena;
 pub use counters::GpuCounters;
 pub use device::{Gpu, GpuInfo, GpuOptions};
+pub use halves::Half;
 pub use pool::POOL_BYTES;
 pub use record::{Recording, record};
 
@@ -67,7 +69,7 @@ impl GpuBackend {
     /// # Errors
     /// `no-gpu` for an op without a kernel; `over-budget` for what is too large for the device; `internal`, with the vertex, for a
     /// pipeline that the device refuses.
-    pub fn new(plan: Plan, gpu: &Gpu) -> Result<Self> {
+    pub fn new(mut plan: Plan, gpu: &Gpu) -> Result<Self> {
         gpu.check()?;
         let recording = record(&plan, gpu.limits())?;
         let checks = Arc::new(Checks::default());
@@ -82,6 +84,8 @@ impl GpuBackend {
             })?);
         }
         let steps = profile::costs(&recording);
+        // What was of use has been uploaded.
+        plan.scaled.clear();
         let backend = Self { gpu: gpu.clone(), plan, memory, commands, steps, checks };
         backend.checks.poll(gpu)?;
         Ok(backend)

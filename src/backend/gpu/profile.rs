@@ -49,7 +49,7 @@ pub(super) fn costs(recording: &Recording) -> Vec<StepCommands> {
 
 /// Of all that is bound; what an updater changes in place is counted once.
 fn bytes(dispatch: &Dispatch) -> u64 {
-    dispatch.bindings.iter().map(|binding| binding.region.len as u64 * 4).sum()
+    dispatch.bindings.iter().map(|binding| binding.region.bytes()).sum()
 }
 
 impl GpuBackend {

@@ -1,6 +1,9 @@
 //! From a plan to the dispatches of one run.
 
+use std::collections::BTreeMap;
+
 use super::arenas::{Arena, join_updates};
+use super::halves::{self, Half};
 use crate::error::Result;
 use crate::kernels::wgsl::{Dispatch, Place, Region};
 use crate::ops::{GpuContext, GpuLimits, GpuView};
@@ -16,6 +19,8 @@ pub struct Recording {
     pub scratch: usize,
     /// Slots that share buffers.
     pub arenas: Vec<Arena>,
+    /// Constants that kernels may read as 16-bit floats.
+    pub halves: BTreeMap<usize, Half>,
 }
 
 /// Asks each op of the plan for its dispatches, and joins those of updaters. No device is needed for it.
@@ -23,11 +28,12 @@ pub struct Recording {
 /// # Errors
 /// `no-gpu` for an op without a kernel; `over-budget` for values that are too large for the device.
 pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
-    let mut recording = Recording { dispatches: Vec::new(), scratch: 0, arenas: Vec::new() };
+    let halves = if limits.halves { halves::find(plan) } else { BTreeMap::new() };
+    let mut recording = Recording { dispatches: Vec::new(), scratch: 0, arenas: Vec::new(), halves };
     for (index, step) in plan.steps.iter().enumerate() {
         let mut cx = GpuContext::new(limits, &step.vertex);
-        let x: Vec<GpuView<'_>> = step.reads.iter().map(|r| view(r.at, &r.shape)).collect();
-        step.op.encode_gpu(&mut cx, &x, view(Location::Slot(step.writes), &step.shape))?;
+        let x: Vec<GpuView<'_>> = step.reads.iter().map(|r| view(r.at, &r.shape, &recording.halves)).collect();
+        step.op.encode_gpu(&mut cx, &x, view(Location::Slot(step.writes), &step.shape, &recording.halves))?;
         let (dispatches, scratch) = cx.finish();
         recording.scratch = recording.scratch.max(scratch);
         recording.dispatches.extend(dispatches.into_iter().map(|d| (index, d)));
@@ -35,10 +41,10 @@ pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
     join_updates(recording, plan, limits)
 }
 
-fn view(at: Location, shape: &Shape) -> GpuView<'_> {
-    let place = match at {
-        Location::Slot(slot) => Place::Slot(slot),
-        Location::Constant(constant) => Place::Constant(constant),
+fn view<'a>(at: Location, shape: &'a Shape, halves: &BTreeMap<usize, Half>) -> GpuView<'a> {
+    let (place, half) = match at {
+        Location::Slot(slot) => (Place::Slot(slot), false),
+        Location::Constant(constant) => (Place::Constant(constant), halves.contains_key(&constant)),
     };
-    GpuView { shape, region: Region { place, first: 0, len: shape.len() } }
+    GpuView { shape, region: Region { place, first: 0, len: shape.len() }, half }
 }

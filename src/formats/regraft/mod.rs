@@ -61,7 +61,8 @@ fn is_of_network(op: &Op) -> bool {
         Op::Conv2d(op) => op.clamp.is_none() && !op.residual,
         Op::DepthwiseConv2d(op) => op.clamp.is_none(),
         Op::Dense(op) => op.clamp.is_none(),
-        Op::Input(_) | Op::Parameter(_) | Op::Constant(_) | Op::MatMul(_) | Op::BatchNorm(_) | Op::Clip(_) => true,
+        Op::BatchNorm(op) => op.clamp.is_none(),
+        Op::Input(_) | Op::Parameter(_) | Op::Constant(_) | Op::MatMul(_) | Op::Clip(_) => true,
         Op::Activate(_) | Op::Maximum(_) | Op::Shift(_) | Op::LayerNorm(_) | Op::L2Normalize(_) => true,
         Op::Sigmoid(_) | Op::Add(_) | Op::Multiply(_) | Op::Scale(_) | Op::Concat(_) | Op::Slice(_) | Op::Pad(_) => {
             true

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use regraft_kernels as cpu;
 
 use crate::error::Result;
-use crate::graph::{Graph, Vertex, VertexId};
+use crate::graph::{Graph, Scaled, Vertex, VertexId};
 use crate::ops::{BatchNorm, Op};
 use crate::tensor::Tensor;
 
@@ -15,6 +15,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
     let readers = graph.readers();
     graph.rebuild(|new, vertex, inputs| {
         if let Op::BatchNorm(bn) = &vertex.op
+            && bn.clamp.is_none()
             && readers[vertex.inputs[0].index()] == 1
             && let Some(folded) = fold_one(new, vertex, bn, inputs)?
         {
@@ -43,8 +44,9 @@ fn fold_one(g: &mut Graph, bn: &Vertex, op: &BatchNorm, inputs: &[VertexId]) -> 
     let (rows, zeros) = (w.len() / channels.max(1), vec![0.0; channels]);
     cpu::channel_scale_shift(rows, channels, weights[0], &scale, &zeros, &mut w, None);
 
-    let shape = g.get(layer.inputs[1]).ty.shape.clone();
+    let (shape, source) = (g.get(layer.inputs[1]).ty.shape.clone(), g.get(layer.inputs[1]).value.clone());
     let w = g.constant(g.free_name(&format!("{}/w", bn.name)), Tensor::f32(shape, w)?)?;
+    g.get_mut(w).scaled = source.map(|tensor| Arc::new(Scaled { tensor, columns: scale }));
     let b = g.constant(g.free_name(&format!("{}/b", bn.name)), Tensor::f32([channels], bias)?)?;
     g.add_like(bn, op_with_bias, &[layer.inputs[0], w, b]).map(Some)
 }

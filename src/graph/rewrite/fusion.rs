@@ -1,4 +1,5 @@
-//! Clamps, residual sums and zero padding move into the convolution or dense layer they follow or precede.
+//! Clamps, residual sums and zero padding move into the layer they follow or precede, gradients of clamps into the
+//! gradient of the convolution that read them.
 
 use crate::error::Result;
 use crate::graph::{Graph, Vertex, VertexId};
@@ -12,6 +13,7 @@ pub(super) fn fuse(graph: &Graph) -> Result<Graph> {
         let fused = match &vertex.op {
             Op::Clip(clip) if single[0] => with_clamp(new.get(inputs[0]), clip.clamp),
             Op::Add(_) => with_residual(new, inputs, &single),
+            Op::ClipGrad(grad) if single[1] => with_mask(new, inputs, grad.clamp),
             op => single.first().filter(|s| **s).and_then(|_| with_padding(op, new, inputs)),
         };
         match fused {
@@ -29,11 +31,27 @@ fn with_clamp(layer: &Vertex, clamp: Clamp) -> Fused {
         Op::Conv2d(c) => &mut c.clamp,
         Op::DepthwiseConv2d(c) => &mut c.clamp,
         Op::Dense(d) => &mut d.clamp,
+        Op::BatchNorm(b) => &mut b.clamp,
+        Op::NormalizeBatch(b) => &mut b.clamp,
         _ => return None,
     };
     slot.is_none().then_some(())?;
     *slot = Some(clamp);
     Some((op, layer.inputs.clone()))
+}
+
+/// The gradient of what a convolution read is 0 where that lies on a bound of its clamp.
+fn with_mask(g: &Graph, inputs: &[VertexId], clamp: Clamp) -> Fused {
+    let grad = g.get(inputs[1]);
+    let mut op = grad.op.clone();
+    let slot = match &mut op {
+        Op::Conv2dInputGrad(c) => &mut c.clamp,
+        Op::DepthwiseConv2dInputGrad(c) => &mut c.clamp,
+        _ => return None,
+    };
+    (slot.is_none() && grad.inputs[2] == inputs[0]).then_some(())?;
+    *slot = Some(clamp);
+    Some((op, grad.inputs.clone()))
 }
 
 fn with_residual(g: &Graph, inputs: &[VertexId], single: &[bool]) -> Fused {

@@ -47,7 +47,7 @@ fn of_batch(
     };
     let batch_mean = part(g, "batch_mean", BatchMean.into(), &[x])?;
     let batch_variance = part(g, "batch_variance", BatchVariance.into(), &[x, batch_mean])?;
-    let op = NormalizeBatch { epsilon: norm.epsilon };
+    let op = NormalizeBatch { epsilon: norm.epsilon, clamp: None };
     let id = g.add_like(vertex, op.into(), &[x, gamma, beta, batch_mean, batch_variance])?;
     Ok((id, BatchStatistics { mean, batch_mean, variance, batch_variance, momentum: norm.momentum }))
 }

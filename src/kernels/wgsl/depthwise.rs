@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::{Kernel, WORKGROUP, WindowSizes, Work};
 
-/// Sizes and epilogue. Bindings: `x`, `w`, `b` if `bias`, `y`.
+/// Sizes and epilogue. Bindings: `x`, `w`, `b` if `bias`, `m` if `mask`, `y`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Depthwise {
     pub(crate) n: usize,
@@ -17,6 +17,8 @@ pub(crate) struct Depthwise {
     pub(crate) flipped: bool,
     pub(crate) bias: bool,
     pub(crate) clamp: Option<(f32, f32)>,
+    /// The result is 0 but where `m` lies between these.
+    pub(crate) mask: Option<(f32, f32)>,
 }
 
 /// The kernel, the words of its `Params` after `first` and `width`, its workgroups and what it costs.
@@ -28,7 +30,7 @@ pub(crate) fn depthwise(d: &Depthwise) -> (Kernel, Vec<u32>, u64, Work) {
     let sizes = [count as usize, channels, s.h, s.w, s.oh, s.ow, column_tiles, s.kernel[0]];
     let words = sizes.into_iter().chain([s.stride[0], s.dilation[0]]).chain(s.padding).map(|v| v as u32).collect();
     let kernel = Kernel::new(d.text());
-    let kernel = match d.clamp {
+    let kernel = match d.clamp.or(d.mask) {
         Some(bounds) => kernel.with_bounds(bounds),
         None => kernel,
     };
@@ -65,14 +67,17 @@ impl Depthwise {
         writeln!(t, "column_tiles: u32, kh: u32, stride_h: u32, dilation_h: u32, top: u32, left: u32 }}")?;
         writeln!(t, "@group(0) @binding(0) var<storage, read> x: array<T>;")?;
         writeln!(t, "@group(0) @binding(1) var<storage, read> w: array<T>;")?;
-        let y = 2 + u32::from(self.bias);
+        let y = 2 + u32::from(self.bias) + u32::from(self.mask.is_some());
         if self.bias {
             writeln!(t, "@group(0) @binding(2) var<storage, read> b: array<T>;")?;
+        }
+        if self.mask.is_some() {
+            writeln!(t, "@group(0) @binding({}) var<storage, read> m: array<T>;", y - 1)?;
         }
         writeln!(t, "@group(0) @binding({y}) var<storage, read_write> y: array<T>;")?;
         writeln!(t, "@group(0) @binding({}) var<uniform> p: Params;", y + 1)?;
         writeln!(t, "override WG: u32;")?;
-        if self.clamp.is_some() {
+        if self.clamp.or(self.mask).is_some() {
             writeln!(t, "override LOW: f32;\noverride HIGH: f32;")?;
         }
         writeln!(t, "@compute @workgroup_size(WG)")?;
@@ -139,7 +144,11 @@ impl Depthwise {
                 writeln!(t, "v = select(v, T(LOW), v < T(LOW));")?;
                 writeln!(t, "v = select(v, T(HIGH), v > T(HIGH));")?;
             }
-            writeln!(t, "y[(row * p.ow + column + {j}u) * p.channels + c] = v;")?;
+            writeln!(t, "let at = (row * p.ow + column + {j}u) * p.channels + c;")?;
+            if self.mask.is_some() {
+                writeln!(t, "v = select(T(), v, (m[at] > T(LOW)) & (m[at] < T(HIGH)));")?;
+            }
+            writeln!(t, "y[at] = v;")?;
             writeln!(t, "}}")?;
         }
         Ok(())

@@ -21,7 +21,8 @@ pub(crate) use elementwise::{
     update,
 };
 pub(crate) use gemm::{Direction, Gemm};
-pub(crate) use tile::WindowSizes;
+pub use tile::Tiles;
+pub(crate) use tile::{DEEP, Tiling, WindowSizes};
 pub(crate) use weight_grad::WeightGrad;
 
 /// Invocations a workgroup of all kernels without shared memory.
@@ -69,12 +70,16 @@ pub enum Place {
     Slot(usize),
     /// A constant of the plan.
     Constant(usize),
+    /// The same as 16-bit floats, without the factors that [`Place::Columns`] has.
+    Half(usize),
+    /// A factor for each column of the last dimension of the constant.
+    Columns(usize),
     /// Working memory of the step alone.
     Scratch,
 }
 
 /// Consecutive elements of a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Region {
     /// What holds them.
     pub place: Place,
@@ -82,6 +87,20 @@ pub struct Region {
     pub first: usize,
     /// How many.
     pub len: usize,
+}
+
+impl Region {
+    /// Bytes that the elements take.
+    pub fn bytes(&self) -> u64 {
+        self.len as u64 * self.place.element_bytes()
+    }
+}
+
+impl Place {
+    /// Bytes of an element.
+    pub fn element_bytes(self) -> u64 {
+        if matches!(self, Self::Half(_)) { 2 } else { 4 }
+    }
 }
 
 /// A region as a shader sees it.

@@ -2,6 +2,51 @@
 
 use std::fmt::Write;
 
+/// Tiles of sums that a product is computed in where there are enough of them: a matter of registers and caches, to be timed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tiles {
+    /// Each invocation has 4×8 sums and reads what they need.
+    #[default]
+    FourByEight,
+    /// Each invocation has 8×8.
+    EightByEight,
+    /// A workgroup has 64×64, 8×8 each, and reads what they need once, into memory that it shares.
+    Workgroup,
+}
+
+impl Tiles {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::FourByEight, Self::EightByEight, Self::Workgroup];
+
+    /// As in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FourByEight => "4×8",
+            Self::EightByEight => "8×8",
+            Self::Workgroup => "64×64 a workgroup",
+        }
+    }
+}
+
+/// What the choice of a tile depends on beside the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tiling {
+    /// Invocations that keep the device busy.
+    pub(crate) lanes: u64,
+    /// Fastest tiles of shallow products, and of deep ones.
+    pub(crate) tiles: [Tiles; 2],
+}
+
+impl Tiling {
+    /// The fastest tiles of a product of so many terms a sum.
+    pub(crate) fn fastest(&self, depth: u64) -> Tiles {
+        self.tiles[usize::from(depth >= DEEP)]
+    }
+}
+
+/// Terms of a sum from which on a product is deep: reading operands takes longer than beginning and ending.
+pub(crate) const DEEP: u64 = 256;
+
 /// Sums of one invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tile {
@@ -9,18 +54,8 @@ pub(crate) struct Tile {
     pub(crate) rows: u32,
     /// Groups of four columns.
     pub(crate) columns: u32,
-}
-
-impl Tile {
-    /// The largest that leaves no lane of the device without one: 8×8 where that is faster, 4×8, or 4×4.
-    pub(crate) fn choose(rows: u64, columns: u64, (lanes, wide): (u64, bool)) -> Self {
-        let fills = |height: u64| columns > 4 && rows.div_ceil(height) * columns.div_ceil(8) >= lanes;
-        match () {
-            () if wide && rows > 4 && fills(8) => Self { rows: 8, columns: 2 },
-            () if fills(4) => Self { rows: 4, columns: 2 },
-            () => Self { rows: 4, columns: 1 },
-        }
-    }
+    /// Whether a workgroup reads for all of its invocations.
+    pub(crate) shared: bool,
 }
 
 /// A window that slides over the rows of the left matrix, which is an image batch.
@@ -61,6 +96,14 @@ pub(super) fn write_loader(t: &mut String, name: &str, columns: &str, wide: bool
         writeln!(t, "return vec4<f32>({name}[at], {name}[at + min(1u, left)],")?;
         writeln!(t, "{name}[at + min(2u, left)], {name}[at + min(3u, left)]);")?;
     }
+    writeln!(t, "}}")
+}
+
+/// [`write_loader`] for 16-bit floats, whose columns come in fours.
+pub(super) fn write_half_loader(t: &mut String, name: &str, columns: &str) -> std::fmt::Result {
+    writeln!(t, "fn load_{name}(row: u32, group: u32, column: u32) -> vec4<f32> {{")?;
+    writeln!(t, "let pairs = {name}[(row * p.groups + group) * (p.{columns} / 4u) + column];")?;
+    writeln!(t, "return vec4<f32>(unpack2x16float(pairs.x), unpack2x16float(pairs.y));")?;
     writeln!(t, "}}")
 }
 

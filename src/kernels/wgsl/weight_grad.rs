@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::tile::{WINDOW_FIELDS, WindowSizes, write_loader, write_store};
+use super::tile::{Tiles, Tiling, WINDOW_FIELDS, WindowSizes, write_loader, write_store};
 use super::{Kernel, WORKGROUP, Work};
 
 /// `y[tap][k, n] = Σ x[row at tap, k]·dy[row, n]` for each group: `x` of `… × groups·k`, `dy` of `rows × groups·n`, `y` of
@@ -17,8 +17,7 @@ pub(crate) struct WeightGrad {
     pub(crate) n: usize,
     pub(crate) groups: usize,
     pub(crate) window: Option<WindowSizes>,
-    /// Invocations that keep the device busy, and whether wide tiles are faster.
-    pub(crate) tiling: (u64, bool),
+    pub(crate) tiling: Tiling,
 }
 
 /// Rows that are worth an invocation of their own.
@@ -42,8 +41,9 @@ impl WeightGrad {
 
     /// Groups of four columns of `y` that an invocation computes.
     fn columns(&self) -> u64 {
-        let (lanes, wide) = self.tiling;
-        let fills = self.tiles_of(2) >= lanes;
+        // Large tiles of any kind are these here.
+        let wide = self.tiling.fastest(self.rows as u64) != Tiles::FourByEight;
+        let fills = self.tiles_of(2) >= self.tiling.lanes;
         if wide && fills && self.n > 4 && self.k > 4 { 2 } else { 1 }
     }
 
@@ -62,7 +62,7 @@ impl WeightGrad {
     /// Rows of a run.
     fn run(&self) -> u64 {
         let rows = self.rows as u64;
-        rows.div_ceil((self.tiling.0 / self.tiles()).min(rows / RUN).clamp(1, RUNS))
+        rows.div_ceil((self.tiling.lanes / self.tiles()).min(rows / RUN).clamp(1, RUNS))
     }
 
     /// Runs, each with a result of its own.

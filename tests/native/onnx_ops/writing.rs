@@ -147,6 +147,7 @@ fn has_no_operator(op: &Op) -> bool {
         Op::Conv2d(op) => op.clamp.is_some() || op.residual,
         Op::DepthwiseConv2d(op) => op.clamp.is_some(),
         Op::Dense(op) => op.clamp.is_some(),
+        Op::BatchNorm(op) => op.clamp.is_some(),
         // The operator has no ε.
         Op::L2Normalize(op) => op.epsilon > 1e-6,
         _ => false,

@@ -135,7 +135,7 @@ impl Net {
         for (part, role) in roles {
             inputs.push(self.parameter(&format!("{name}.{part}"), role, &[c])?);
         }
-        self.g.add(name, BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: self.layout }, &inputs)
+        self.g.add(name, BatchNorm { epsilon: 1e-3, momentum: 0.9, layout: self.layout, clamp: None }, &inputs)
     }
 
     fn relu(&mut self, name: &str, x: VertexId) -> Result<VertexId> {

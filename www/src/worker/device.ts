@@ -54,9 +54,10 @@ export class EngineDevice {
     return this.state;
   }
 
-  /** The GPU, where everything was asked to run on it. */
-  asked(): WasmDevice | undefined {
-    return this.requested === 'webgpu' ? this.gpu : undefined;
+  /** The GPU, where it was asked for, or chosen for the first of these phases that a choice was made for: for work that is too short to be timed. */
+  chosenFor(...phases: Phase[]): WasmDevice | undefined {
+    const last = phases.map((phase) => this.chosen.get(phase)).find((choice) => choice !== undefined);
+    return this.requested === 'webgpu' || last?.onGpu ? this.gpu : undefined;
   }
 
   /** Frees what waits on the GPU to be used again. */

@@ -81,11 +81,11 @@ function modelHandlers(state: EngineState): Part<
           return it.predictOn(gpu, pixels, topK);
         });
       };
-      return state.device.run(state.device.asked(), onGpu, inPool);
+      return state.device.run(state.device.chosenFor('trunk'), onGpu, inPool);
     }),
     predictAll: ({ model, samples, topK = TOP_K }, context) => working(model, context, (trunk, caller) => (
-      state.withFeatures(trunk, { kind: 'samples', samples }, caller, (made, at) => (
-        topPredictions(trunk.model, trunk.model.outputFromFeatures(made, at), topK))))),
+      state.withFeatures(trunk, { kind: 'samples', samples }, caller, async (made, at) => (
+        topPredictions(trunk.model, await onTail(state, (on) => trunk.model.outputFromFeatures(on, made, at)), topK))))),
     fit: (args, { signal, progress }) => models.use(args.model, 'exclusive', signal, (model, until) => (
       fitOn(state, { model, at: args.at }, args, {
         signal: until,
@@ -93,7 +93,7 @@ function modelHandlers(state: EngineState): Part<
         checkpoint: (bytes) => progress({ kind: 'checkpoint', bytes }),
       }))),
     evaluate: ({ model, data, topN }, context) => working(model, context, (trunk, caller) => (
-      state.withLabelled(trunk, data, caller, (made, at) => trunk.model.evaluate(made, { topN }, at)))),
+      state.withLabelled(trunk, data, caller, (made, at) => onTail(state, (on) => trunk.model.evaluate(on, made, { topN }, at))))),
     gradCam: ({ model, image, label, at }, context) => using(model, context, async (it) => {
       const { data, width, height, channels } = await pool.pixels({ image }, context.signal);
       const map = it.gradCam(data, width, height, channels, label, at);
@@ -110,6 +110,11 @@ function modelHandlers(state: EngineState): Part<
       state.gpuTrunk.release();
     },
   };
+}
+
+/** Runs a tail where it was trained, or where trunks run. */
+function onTail<R>({ device }: EngineState, work: (on: WasmDevice) => Promise<R>): Promise<R> {
+  return device.run(device.chosenFor('training', 'trunk'), work, work);
 }
 
 function dataHandlers({ stores, pool }: EngineState): Part<'addSample' | 'releaseStore'> {
@@ -133,14 +138,14 @@ function featureHandlers(state: EngineState): Part<
   'featurize' | 'outputFromFeatures' | 'loadFeatures' | 'selectFeatures' | 'featureTensors' | 'saveFeatures' | 'releaseFeatures' | 'start' | 'memory' | 'workerFailed'
 > {
   const { models, features, pool } = state;
-  const using = <R>(handle: number, { signal }: CallContext<never>, body: (made: WasmFeatures) => R): Promise<R> => (
+  const using = <R>(handle: number, { signal }: CallContext<never>, body: (made: WasmFeatures) => R | Promise<R>): Promise<R> => (
     features.use(handle, 'shared', signal, body));
 
   return {
     featurize: ({ model, at, samples, settings }, { signal, progress }) => models.use(model, 'shared', signal, async (it, until) => (
       state.keepFeatures(await featurize(state, { model: it, at }, inOrderOf(it, samples), settings, { signal: until, progress })))),
     outputFromFeatures: ({ model, at, features: handle }, context) => models.use(model, 'shared', context.signal, (it) => (
-      using(handle, context, (made) => it.outputFromFeatures(made, at)))),
+      using(handle, context, (made) => onTail(state, (on) => it.outputFromFeatures(on, made, at))))),
     loadFeatures: async (bytes) => {
       const whole = bytes instanceof Blob ? new Uint8Array(await bytes.arrayBuffer()) : bytes;
       state.reserve(whole.byteLength);

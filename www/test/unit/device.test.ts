@@ -70,6 +70,18 @@ test('each phase runs where it was faster, and is timed once', async () => {
   assert.deepEqual(events.filter((cause) => cause !== undefined), [], 'the backend was WebGPU all the time');
 });
 
+test('what is not timed runs where like work was chosen to', async () => {
+  const { device, made } = await start('auto', HARDWARE);
+  assert.equal(device.chosenFor('training', 'trunk'), undefined, 'nothing was chosen');
+  await device.forPhase('trunk', 'net', slices(0.02, 0.01));
+  assert.equal(device.chosenFor('training', 'trunk'), made[0]);
+  await device.forPhase('training', 'net', slices(0.001, 0.002));
+  assert.equal(device.chosenFor('training', 'trunk'), undefined);
+  assert.equal(device.chosenFor('trunk'), made[0]);
+  const asked = await start('webgpu', SOFTWARE);
+  assert.equal(asked.device.chosenFor('training'), asked.made[0]);
+});
+
 test('software loses unless it wins the timing', async () => {
   const { device, state, made } = await start('auto', SOFTWARE);
   assert.equal(state.backend, 'cpu');

@@ -35,7 +35,8 @@ pub(super) fn batch_norm(b: &mut Builder, node: &Node<'_>) -> Step<Value> {
         let weights = node.weights(at)?;
         inputs.push(b.parameter(weights, role, Form::Plain)?);
     }
-    Ok(b.vertex(node.name.to_owned(), BatchNorm { epsilon, momentum, layout: Layout::Nchw }, &inputs)?.into())
+    Ok(b.vertex(node.name.to_owned(), BatchNorm { epsilon, momentum, layout: Layout::Nchw, clamp: None }, &inputs)?
+        .into())
 }
 
 /// Over the last dimension, the one that features lie in.

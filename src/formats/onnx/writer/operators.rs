@@ -37,7 +37,7 @@ impl Writer<'_> {
                 self.plain("Gemm", id, vertex, attributes)?;
             }
             Op::MatMul(_) => self.plain("MatMul", id, vertex, vec![])?,
-            Op::BatchNorm(op) => {
+            Op::BatchNorm(op) if op.clamp.is_none() => {
                 let layout = if self.rank(id) == 4 { op.layout } else { Layout::Nchw };
                 let attributes = vec![float("epsilon", op.epsilon), float("momentum", op.momentum)];
                 self.spatial("BatchNormalization", id, vertex, attributes, layout)?;

@@ -1,0 +1,46 @@
+//! Outputs and evaluation of a tail on the GPU against those of the CPU.
+
+use regraft::Result;
+use regraft::backend::Device;
+use regraft::backend::gpu::GpuOptions;
+use regraft::eval::Evaluation;
+use regraft::tensor::Tensor;
+
+use crate::trainer::{features, network};
+use crate::{gpu, gpu_test, worst};
+
+/// Rows: two whole batches and a part of one.
+const ROWS: usize = 70;
+
+/// Outputs and evaluation on a device.
+async fn judged(device: &Device) -> Result<(Vec<(String, Tensor)>, Evaluation)> {
+    let (model, set) = (network()?, features(ROWS, 3)?);
+    let outputs = model.output_from_features_on(device, &set, None).await?;
+    Ok((outputs, model.evaluate_on(device, &set, None, None).await?))
+}
+
+gpu_test!(a_tail_is_evaluated_alike_on_both_backends, alike);
+async fn alike() -> Result<()> {
+    let (expected, evaluation) = judged(&Device::Cpu).await?;
+    let mut dispatches = Vec::new();
+    // All 32 rows of a batch; a convolution of so many has 27 kB.
+    for binding_bytes in [None, Some(16 << 10), Some(1 << 10)] {
+        let gpu = gpu(GpuOptions { binding_bytes, ..GpuOptions::default() }).await;
+        let (outputs, ours) = judged(&Device::Gpu(gpu.clone())).await?;
+        dispatches.push(gpu.counters().dispatches);
+        for ((name, ours), (other, theirs)) in outputs.iter().zip(&expected) {
+            assert_eq!((name, ours.shape()), (other, theirs.shape()));
+            let theirs = theirs.as_f32().unwrap_or_default().iter().map(|value| f64::from(*value));
+            let (share, at) = worst(ours.as_f32().unwrap_or_default(), theirs);
+            assert!(share <= 1.0, "{binding_bytes:?}, '{name}', element {at}: {share} of what is allowed");
+        }
+        assert_eq!(ours.confusion_matrix, evaluation.confusion_matrix, "{binding_bytes:?}");
+        assert_eq!(ours.mistakes.len(), evaluation.mistakes.len(), "{binding_bytes:?}");
+        let (share, _) = worst(&[ours.loss as f32], [evaluation.loss]);
+        assert!(share <= 1.0, "{binding_bytes:?}: loss {}, {} on the CPU", ours.loss, evaluation.loss);
+    }
+    // Three runs of 32 rows, five of 16, seventy of one.
+    let runs: Vec<f64> = dispatches.iter().map(|count| *count as f64 / dispatches[0] as f64 * 3.0).collect();
+    assert_eq!(runs, [3.0, 5.0, 70.0], "runs of {dispatches:?} dispatches");
+    Ok(())
+}
