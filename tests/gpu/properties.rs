@@ -31,6 +31,8 @@ const RELATIVE: f64 = 2.0 * crate::RELATIVE;
 const ABSOLUTE: f64 = 2.0 * crate::ABSOLUTE;
 /// Networks that only differ by their seed, of which a browser tries one: its shaders take long to compile.
 const SEEDS: usize = networks::SEEDS.end as usize;
+/// A browser also tries one of so many updaters with a network; each updater comes to two of them.
+const IN_BROWSERS: usize = 4;
 
 /// What is trained of a network: by its position all of it, or what lies above its cut, on what the rest makes of the data.
 fn part(network: &Network, index: usize) -> Result<(Model, Arc<FeatureSet>)> {
@@ -81,6 +83,9 @@ async fn alike() -> Result<()> {
         let part = part(network, index)?;
         let before: Vec<_> = part.0.graph.iter().filter(|(_, v)| v.is_trainable()).collect();
         for (at, name) in UPDATERS.into_iter().enumerate() {
+            if cfg!(target_arch = "wasm32") && !(index + at).is_multiple_of(IN_BROWSERS) {
+                continue;
+            }
             let batch_norm = [BatchNormMode::Frozen, BatchNormMode::Train][(index + at) % 2];
             let options = FitOptions {
                 epochs: STEPS as u32,
