@@ -49,4 +49,4 @@ pub use reduce::{
 pub use scratch::Scratch;
 pub use tile::limit_tile_rows;
 pub use transpose::{permute, transpose};
-pub use update::{adadelta, adagrad, adam, adamax, amsgrad, nadam, nesterovs, rmsprop, sgd};
+pub use update::{adadelta, adagrad, adam, adamax, amsgrad, flush, nadam, nesterovs, rmsprop, sgd};

@@ -70,6 +70,16 @@ impl Backend {
         }
     }
 
+    /// Sets to 0 what is so small in a value that the CPU would soon be slow at it. A GPU has no such numbers, or no trouble with
+    /// them.
+    pub fn flush(&mut self, name: &str) -> Result<()> {
+        match self {
+            Self::Cpu(cpu) => cpu.flush(name),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(_) => Ok(()),
+        }
+    }
+
     /// Runs all steps; a GPU goes on while this returns.
     pub fn run(&mut self) -> Result<()> {
         match self {

@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 /// queue grow.
 pub(super) const BEHIND: usize = 2;
 
+/// Updates after which state that has decayed to nothing becomes 0, so that little of it ever is subnormal.
+const FLUSHED_EVERY: u64 = 64;
+
 /// An update on its way.
 #[derive(Debug)]
 pub(super) struct Update {
@@ -33,6 +36,10 @@ impl Trainer {
                 self.program.refresh_parameters(&mut self.before)?;
             }
             self.program.backend.run()?;
+            if iteration % FLUSHED_EVERY == FLUSHED_EVERY - 1 {
+                let Program { backend, states, .. } = &mut self.program;
+                states.iter().try_for_each(|state| backend.flush(state))?;
+            }
             let brought = self.brought(rows, &self.inputs.labels, &self.inputs.row_weights, None)?;
             return self.take_in(iteration, rows, brought).await.map(|()| self.move_on(rows));
         }

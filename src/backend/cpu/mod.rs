@@ -75,6 +75,15 @@ impl CpuBackend {
         }
     }
 
+    /// See [`super::Backend::flush`].
+    pub fn flush(&mut self, name: &str) -> Result<()> {
+        let read = self.plan.named(name)?;
+        if let Location::Slot(slot) = read.at {
+            regraft_kernels::flush(&mut self.slots[slot][..read.shape.len()]);
+        }
+        Ok(())
+    }
+
     /// See [`super::Backend::run`].
     pub fn run(&mut self) {
         self.run_watched(&mut |_, _| true);
