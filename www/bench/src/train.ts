@@ -17,6 +17,8 @@ export interface Training { net: 'head' | 'blocks'; batch: number; threads: numb
 const BATCHES = 8;
 /** Epochs of a turn through the package. */
 const PACKAGE_EPOCHS = 4;
+/** Milliseconds of a turn. */
+const TURN = 50;
 /** Updates whose losses are compared. */
 const COMPARED = 5;
 /** Milliseconds of a first step, and of one that is none, after which an opponent is left out of the rounds. */
@@ -74,12 +76,16 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
       for (let at = losses.length; at < COMPARED && (second < 1000 || reference === losses); at++) losses.push(await trainee.step(at));
       notes.push(`${name}: losses ${losses.map((loss) => loss.toFixed(5)).join(', ')}`);
       let at = losses.length;
-      const steps = trainee.epoch?.steps ?? Math.max(1, Math.min(BATCHES, Math.ceil(50 / second)));
+      // Turns of about one length, for what each finds cold weighs on a short one. A GPU's second step tells nothing of its speed.
+      const { epoch } = trainee;
+      const steps = epoch?.steps ?? Math.max(1, Math.min(BATCHES, Math.ceil(TURN / second)));
+      const epochs = epoch && ours === 'cpu' ? Math.max(1, Math.round(TURN / (second * steps))) : 1;
       contestants.push({
-        name, version: trainee.version, threads: trainee.threads, first, units: steps, difference: largestDifference(losses, reference.slice(0, losses.length)),
-        turn: trainee.epoch?.run ?? (async () => {
-          for (let i = 0; i < steps; i++) await trainee.step(at++ % BATCHES);
-        }),
+        name, version: trainee.version, threads: trainee.threads, first, units: epochs * steps,
+        difference: largestDifference(losses, reference.slice(0, losses.length)),
+        turn: async () => {
+          for (let i = 0; i < (epoch ? epochs : steps); i++) await (epoch ? epoch.run() : trainee.step(at++ % BATCHES));
+        },
       });
     } catch (error) {
       absent.push({ name, reason: String(error) });
