@@ -40,7 +40,10 @@ export interface Engine {
   readonly device: DeviceInfo;
   /** Reads a network; the format is detected from the bytes. */
   load(source: ModelSource, options?: LoadOptions): Promise<Model>;
-  /** Reads labelled images, decoding each one once to find those that cannot be. */
+  /**
+   * Reads labelled images, decoding each one once to find those that cannot be. A Blob or File that a dataset in use holds already is
+   * not decoded again, nor is the frozen part of a network run on it again.
+   */
   dataset(samples: Iterable<Sample> | AsyncIterable<Sample>, options?: DatasetOptions): Promise<Dataset>;
   /** Reads what FeatureSet.save() wrote. */
   loadFeatures(bytes: Uint8Array | Blob): Promise<FeatureSet>;

@@ -42,6 +42,9 @@ export interface ModelState { model: number; info: ModelInfo; reinitialized: str
 /** A model, or the part of it that `tail` leaves trainable. */
 export interface ModelRef { model: number; tail?: { at: Cut } }
 
+/** An image of a store. */
+export interface Place { store: number; index: number }
+
 /**
  * Samples `indices` of the images of a store. Of each: the position of its label, its group (-1: none) and, where any has another
  * target than one class, `targets`: samples × labels.
@@ -88,8 +91,8 @@ export interface EngineService {
   export: Call<ModelRef & { format: ExportFormat; options: ExportOptions }, ExportResult>;
   releaseModel: Call<number, void>;
 
-  /** Keeps an image for later; rejects with 'bad-image' when it cannot be decoded. */
-  addSample: Call<{ store: number; index: number; id: string; image: WireImage; check: boolean }, void>;
+  /** Keeps an image for later; with `check`, rejects with 'bad-image' when it cannot be decoded. `same`: where it was checked before. */
+  addSample: Call<{ store: number; index: number; id: string; image: WireImage; check: boolean; same: Place | undefined }, void>;
   releaseStore: Call<number, void>;
 
   featurize: Call<{ model: number; at: Cut; samples: SampleRef; settings: FeaturizeSettings }, FeaturesState, Progress>;

@@ -19,9 +19,11 @@ export function newStore(session: Session): Store {
 }
 
 /** Sends an image to a store; with `check`, rejects with 'bad-image' unless it can be decoded. */
-export async function addImage({ session, handle }: Store, index: number, id: string, input: ImageInput, check: boolean, signal?: AbortSignal): Promise<void> {
+export async function addImage({ session, handle: store }: Store, index: number, id: string, input: ImageInput, check: boolean, signal?: AbortSignal): Promise<void> {
   const { image, transfer } = await toWireImage(input);
-  await session.channel.call('addSample', { store: handle, index, id, image, check }, { signal, transfer });
+  const same = input instanceof Blob ? session.imageAt.get(input) : undefined;
+  await session.channel.call('addSample', { store, index, id, image, check, same }, { signal, transfer });
+  if (check && input instanceof Blob) session.imageAt.set(input, { store, index });
 }
 
 /**

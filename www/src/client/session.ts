@@ -1,6 +1,6 @@
 import { Channel } from '../channel.js';
 import { toRegraftError } from '../errors.js';
-import type { EngineService, PageService } from '../protocol.js';
+import type { EngineService, PageService, Place } from '../protocol.js';
 import type { WasmModule } from '../wasm-module.js';
 
 /** What the engine worker holds for the page, and the method that lets it go. */
@@ -9,6 +9,8 @@ type Release = 'releaseModel' | 'releaseFeatures' | 'releaseStore';
 /** What every proxy of one engine shares: the way to its worker, and the handles behind forgotten objects. */
 export class Session {
   private readonly forgotten = new FinalizationRegistry<{ method: Release; handle: number }>(({ method, handle }) => this.release(method, handle));
+  /** Where encoded images are that were found to be some. A Blob never changes, so that the same one is the same image. */
+  readonly imageAt = new WeakMap<Blob, Place>();
   private nextHandle = 0;
 
   constructor(readonly channel: Channel<EngineService, PageService>, readonly threads: number, private readonly wasm: WasmModule) {}

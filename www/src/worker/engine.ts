@@ -119,9 +119,9 @@ function onTail<R>({ device }: EngineState, work: (on: WasmDevice) => Promise<R>
 
 function dataHandlers({ stores, pool }: EngineState): Part<'addSample' | 'releaseStore'> {
   return {
-    addSample: async ({ store, index, id, image, check }, { signal }) => {
+    addSample: async ({ store, index, id, image, check, same }, { signal }) => {
       const stored = stores.add(store, index, id, image);
-      if (!check) return;
+      if ((same && stores.share(same, { store, index })) || !check) return;
       await pool.check(stored, signal).catch((error: unknown) => {
         stores.drop(store, index);
         throw error;

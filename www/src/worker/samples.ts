@@ -1,5 +1,5 @@
 import { RegraftError } from '../errors.js';
-import type { SampleRef, WireImage } from '../protocol.js';
+import type { Place, SampleRef, WireImage } from '../protocol.js';
 import type { FeatureTensor } from '../wasm-module.js';
 
 /** An image of a store, the name it is reported under, and the key its decoded pixels are kept under. */
@@ -29,6 +29,23 @@ export class SampleStores {
     return stored;
   }
 
+  /** Gives an image of another store what is known of it there, which is nothing where that store is gone: then false. */
+  share(from: Place, to: Place): boolean {
+    const origin = this.stores.get(from.store);
+    const known = origin?.images.get(from.index);
+    const image = this.stores.get(to.store)?.images.get(to.index);
+    if (!origin || !known || !image) return false;
+    image.key = known.key;
+    for (const [trunkKey, { tensors, byImage }] of origin.rows) {
+      const row = byImage.get(from.index);
+      if (!row) continue;
+      const rows = this.rows(to, trunkKey);
+      rows.tensors = tensors;
+      rows.byImage.set(to.index, row);
+    }
+    return true;
+  }
+
   /** Forgets an image that turned out to be none. */
   drop(store: number, index: number): void {
     this.stores.get(store)?.images.delete(index);
@@ -41,7 +58,7 @@ export class SampleStores {
   }
 
   /** The rows made by a trunk so far; the caller adds to them. */
-  rows({ store }: SampleRef, trunkKey: string): Rows {
+  rows({ store }: Pick<SampleRef, 'store'>, trunkKey: string): Rows {
     const { rows } = this.stores.get(store) ?? this.create(store);
     const kept: Rows = rows.get(trunkKey) ?? { tensors: [], byImage: new Map() };
     rows.delete(trunkKey);
@@ -55,13 +72,13 @@ export class SampleStores {
     this.stores.delete(store);
   }
 
-  /** Bytes of all rows. */
+  /** Bytes of all rows, those that stores share once. */
   bytes(): number {
-    let sum = 0;
+    const all = new Set<Float32Array>();
     for (const { rows } of this.stores.values())
-      for (const kept of rows.values())
-        for (const row of kept.byImage.values()) sum += row.byteLength;
-    return sum;
+      for (const { byImage } of rows.values())
+        for (const row of byImage.values()) all.add(row);
+    return [...all].reduce((sum, { byteLength }) => sum + byteLength, 0);
   }
 
   private create(store: number): Store {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { Progress, Sample } from '../../src/api.js';
+import type { Dataset, Progress, Sample } from '../../src/api.js';
 import { startEngine } from '../../src/client/engine.js';
 import type { WasmBuild } from '../../src/loader.js';
 import { SLOW, TRAP, fakeHost, image, withEngine, type Log } from '../fake.js';
@@ -27,6 +27,24 @@ test('the trunk runs once an image, whatever is done with it', () => withEngine(
   await other.evaluate(data);
   assert.equal(log.trunkRuns, 16, 'another trunk sees the images anew');
   assert.ok(log.trunkLoads <= 4, 'a trunk is sent to a worker once');
+}));
+
+test('a later dataset runs the trunk on new images alone', () => withEngine(async (engine, log) => {
+  const model = await engine.load(bytes);
+  const rows = async (data: Dataset): Promise<unknown> => (await model.transferLearningHelper().featurize(data)).toTensors();
+  const photos = samples('abcdefgh');
+  const first = await engine.dataset(photos);
+  await model.evaluate(first);
+  const changed = [...photos.slice(1).map((sample) => ({ ...sample, label: 'renamed' })), ...samples('i')];
+  const second = await rows(await engine.dataset(changed));
+  assert.deepEqual([log.trunkRuns, log.decodes], [9, 9]);
+  assert.deepEqual(await rows(await engine.dataset(samples('bcdefghi'))), second);
+  assert.equal(log.trunkRuns, 17, 'other Blobs may be other images');
+}));
+
+test('an image that cannot be decoded is refused each time it comes', () => withEngine(async (engine) => {
+  const broken = image('X');
+  for (let time = 0; time < 2; time++) assert.equal((await engine.dataset([{ image: broken, label: 'a' }])).rejected.length, 1);
 }));
 
 test('results do not depend on the number of workers', async () => {
