@@ -61,7 +61,10 @@ class FakeFeatures implements FeatureSet {
     return this.data.labels;
   }
   toTensors = (): never => missing('toTensors');
-  split = (): never => missing('split');
+  split(fraction: number): [FeatureSet, FeatureSet] {
+    const { train, test } = this.data.split(fraction);
+    return [new FakeFeatures(train as FakeDataset), new FakeFeatures(test as FakeDataset)];
+  }
   save = (): never => missing('save');
   async dispose(): Promise<void> {}
 }

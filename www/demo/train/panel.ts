@@ -43,7 +43,7 @@ export function mountTrain(base: BaseModel, library: Library, trainer: Trainer):
     stop.disabled = trainer.stopping.value;
     stop.textContent = trainer.stopping.value ? 'Stopping…' : 'Stop';
     train.textContent = trainer.result.value ? 'Train again' : 'Train';
-    why.textContent = running ? '' : (missing.value ?? (trainer.stale.value ? 'Photos or classes changed since the last training.' : ''));
+    why.textContent = running ? '' : (missing.value ?? (trainer.stale.value ? 'Model, photos or classes changed since the last training.' : ''));
   });
   effect(() => {
     failure.replaceChildren(...(trainer.problem.value ? [problemView(trainer.problem.value)] : []));
@@ -105,8 +105,9 @@ function learnProgress(p: Progress): Shown {
 /** What came out and where to go with it. `data-fact` marks the numbers for whoever drives the page by script. */
 function factsView({ history, evaluation, featurize, trainCount, trainSeconds }: TrainResult): HTMLElement {
   const rate = featurize.images / Math.max(featurize.seconds, 1e-3);
-  const looked = featurize.cached ? ['Photos were known already; '] : [
-    'Looked at ', fact('images', featurize.images, count(featurize.images, 'photo')), ' in ', fact('featurize-seconds', featurize.seconds, seconds(featurize.seconds)),
+  const all = featurize.images === trainCount + (evaluation?.count ?? 0);
+  const looked = featurize.images === 0 ? ['Photos were known already; '] : [
+    'Looked at ', fact('images', featurize.images, count(featurize.images, all ? 'photo' : 'new photo')), ' in ', fact('featurize-seconds', featurize.seconds, seconds(featurize.seconds)),
     ' (', fact('featurize-rate', rate, `${rate.toFixed(1)} a second`), '), ',
   ];
   const epochs = fact('epochs', history.epochs.length, count(history.epochs.length, 'epoch'));
