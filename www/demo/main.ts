@@ -35,7 +35,7 @@ mountModel(base);
 mountImages(library, thumbnails);
 mountTrain(base, library, trainer);
 mountEvaluate(trainer, thumbnails);
-mountTry(trainer);
+mountTry(base, trainer);
 mountExport(trainer);
 
 effect(() => thumbnails.pauseIdle(trainer.running.value));

@@ -154,6 +154,14 @@ describe('folders to model file', () => {
     if (!fake) assert.ok(right / unseen.length >= LOWEST_ACCURACY, `${right} of ${unseen.length}`);
   });
 
+  test('the last picture of the webcam stays beside its answers', async () => {
+    await page.locator('.answers').evaluate((answers) => answers.replaceChildren());
+    await page.getByRole('button', { name: 'Use the webcam' }).click();
+    await page.locator('.answer-list li').first().waitFor();
+    await page.getByRole('button', { name: 'Stop the webcam' }).click();
+    await page.getByRole('img', { name: 'webcam.jpg' }).waitFor();
+  });
+
   test('a second training looks at new photos alone', async () => {
     await page.getByRole('textbox', { name: 'Name of the class' }).first().fill('feathered');
     await page.getByRole('button', { name: /^Remove .*\.png$/ }).first().click();
@@ -206,10 +214,14 @@ describe('folders to model file', () => {
     }
   });
 
-  test('the exported model can be loaded and trained again', async () => {
+  test('the exported model can be loaded, tried and trained again', async () => {
     await page.locator('.own-model summary').click();
     await page.locator('.own-model input[type=file]').setInputFiles(join(shots, savedAs.get('regraft')));
     await page.locator('#model .lead').getByText(savedAs.get('regraft')).waitFor();
+    await page.locator('#train-needs').getByText('changed since the last training').waitFor();
+    await page.locator('#try').getByText(`those of ${savedAs.get('regraft')}`).waitFor();
+    await tryPhoto(page, folders.rest[0].file);
+    assert.equal(await page.locator('.answer-list li').count(), CLASSES);
     await train(page);
     const accuracy = await fact(page, 'accuracy');
     assert.ok(accuracy >= LOWEST_ACCURACY, `accuracy ${accuracy}`);
