@@ -31,6 +31,8 @@ const LARGEST_DIFFERENCE = 1e-4;
 const SAME_PROBABILITY = 0.01;
 /** The smallest file that can hold the trunk's 3.4 million weights, as f16. */
 const SMALLEST_EXPORT = 6_000_000;
+/** Pixels of upright names of classes, long ones cut off. */
+const TALLEST_HEAD = 180;
 /** More stops than the page has with a few classes. */
 const MAX_TABS = 150;
 
@@ -293,13 +295,32 @@ describe('other ways in', () => {
   before(async () => { opened = await newPage(); page = opened.page; });
   after(() => opened?.close());
 
-  test('folders can be dropped', async () => {
+  /** Drops files or folders on an element. */
+  async function drop(selector, files) {
     const session = await page.context().newCDPSession(page);
-    await page.locator('#images .drop-zone').scrollIntoViewIfNeeded();
-    const box = await page.locator('#images .drop-zone').boundingBox();
-    const data = { items: [], files: [join(folders.root, 'birds'), join(folders.root, 'fruit')], dragOperationsMask: 1 };
+    await page.locator(selector).scrollIntoViewIfNeeded();
+    const box = await page.locator(selector).boundingBox();
+    const data = { items: [], files, dragOperationsMask: 1 };
     for (const type of ['dragEnter', 'dragOver', 'drop']) await session.send('Input.dispatchDragEvent', { type, x: box.x + 40, y: box.y + 30, data });
+    assert.equal(await page.locator('.dropping').count(), 0);
+  }
+
+  test('folders can be dropped, beside the place for them too', async () => {
+    await drop('#images .drop-zone', [join(folders.root, 'birds')]);
+    await page.locator('.class-list-foot').getByText(`${PER_CLASS} photos in 1 class`).waitFor();
+    await drop('.intro', [join(folders.root, 'fruit')]);
     await page.locator('.class-list-foot').getByText(`${PER_CLASS * 2} photos in 2 classes`).waitFor();
+  });
+
+  test('the same photos again are left out', async () => {
+    await drop('#images .drop-zone', [join(folders.root, 'fruit')]);
+    await page.locator('.rejected').getByText(`${PER_CLASS} files left out`).waitFor();
+    await page.locator('.class-list-foot').getByText(`${PER_CLASS * 2} photos in 2 classes`).waitFor();
+  });
+
+  test('a model dropped beside its place is loaded', async () => {
+    await drop('#model', [join(site, 'models/efficientnet_lite0.regraft.safetensors')]);
+    await page.locator('#model .lead').getByText('efficientnet_lite0.regraft.safetensors').waitFor();
   });
 
   test('an image can be pasted', async () => {
@@ -394,6 +415,7 @@ for (const colorScheme of ['light', 'dark']) {
       const { page, close } = await withPhotos({ colorScheme, viewport: { width, height: 900 }, reducedMotion: 'reduce' });
       try {
         assert.deepEqual(await accessibilityViolations(page), []);
+        await page.getByRole('textbox', { name: 'Name of the class' }).first().fill('birds of many kinds '.repeat(6));
         await train(page);
         await page.locator('#try input[type=file]').setInputFiles(folders.rest[0].file);
         await page.locator('.answer-list li').first().waitFor();
@@ -402,6 +424,8 @@ for (const colorScheme of ['light', 'dark']) {
         await page.waitForTimeout(200);
         await page.screenshot({ path: join(shots, `page-${colorScheme}-${width}.png`), fullPage: true });
         assert.deepEqual(await accessibilityViolations(page), []);
+        const { height } = await page.locator('.confusion thead').boundingBox();
+        assert.ok(height <= TALLEST_HEAD, `names of classes take ${height} px`);
         assert.ok((await overflow(page)) <= 0, `${await overflow(page)} px too wide`);
       } finally {
         await close();

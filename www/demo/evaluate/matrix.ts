@@ -7,11 +7,11 @@ const MANY = 7;
 
 /** Rows are what a photo shows, columns what the network said. Colour is share of the row; the number is always there. */
 export function confusionMatrix({ labels, confusionMatrix: matrix }: Evaluation): HTMLElement {
-  const columns = labels.map((label) => h('th', { scope: 'col' }, h('span', {}, label)));
+  const columns = labels.map((label) => h('th', { scope: 'col', title: label }, h('span', {}, label)));
   const rows = matrix.map((row, actual) => {
     const total = row.reduce((a, b) => a + b, 0);
     const label = labels[actual] ?? '';
-    return h('tr', {}, h('th', { scope: 'row' }, label), ...row.map((n, predicted) => matrixCell(n, total, actual === predicted, `${count(n, 'photo')} of ${label} taken for ${labels[predicted] ?? ''}`)));
+    return h('tr', {}, h('th', { scope: 'row', title: label }, h('span', {}, label)), ...row.map((n, predicted) => matrixCell(n, total, actual === predicted, `${count(n, 'photo')} of ${label} taken for ${labels[predicted] ?? ''}`)));
   });
   const table = h('table', { class: labels.length > MANY ? 'confusion many' : 'confusion', 'aria-label': 'Confusion matrix' },
     h('thead', {}, h('tr', {}, h('td', {}), ...columns)),

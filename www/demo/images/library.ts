@@ -65,12 +65,15 @@ export class Library {
   async addFound(found: readonly FoundFile[], fallback?: PhotoClass): Promise<PhotoClass[]> {
     const { groups, skipped } = await byClass(found);
     return batch(() => {
-      if (skipped.length > 0) this.rejected.value = [...this.rejected.value, ...skipped];
-      return [...groups].map(([name, files]) => {
+      const changed = [...groups].map(([name, files]) => {
         const target = name === '' ? (fallback ?? this.addClass()) : this.classNamed(name);
-        this.add(target, files);
+        const known = new Set(target.photos.value.map(({ file }) => file instanceof File && identity(file)));
+        for (const file of files) if (known.has(identity(file))) skipped.push({ name: file.name, reason: `already in ${target.name.value}` });
+        this.add(target, files.filter((file) => !known.has(identity(file))));
         return target;
       });
+      if (skipped.length > 0) this.rejected.value = [...this.rejected.value, ...skipped];
+      return changed;
     });
   }
 
@@ -102,4 +105,9 @@ export class Library {
   #id(stem: string): string {
     return `${stem}-${this.#nextId++}`;
   }
+}
+
+/** Tells a file that was added before: learned from and tested on, it would make the test easier than it should be. */
+function identity({ name, size, lastModified }: File): string {
+  return [size, lastModified, name].join('/');
 }

@@ -1,6 +1,6 @@
 import { computed, effect } from '@preact/signals-core';
 import { h, panelOf, reconcile } from '../ui/dom';
-import { acceptDrops, hasFiles, type FoundFile } from '../ui/drop';
+import { acceptDrops, type FoundFile } from '../ui/drop';
 import { count } from '../ui/format';
 import { pickerButton } from '../ui/picker';
 import { announce } from '../ui/status';
@@ -25,9 +25,7 @@ export function mountImages(library: Library, thumbnails: Thumbnails): void {
   const addClass = h('button', { type: 'button', class: 'button', onclick: () => focusName(list, library.addClass()) }, 'Add a class');
   panel.append(zone, list, h('div', { class: 'row class-list-foot' }, addClass, summary(library)), rejectedList(library));
 
-  acceptDrops(zone, take);
-  // A file dropped beside the target would otherwise replace the page and all work in it.
-  for (const kind of ['dragover', 'drop'] as const) document.addEventListener(kind, (event) => hasFiles(event) && event.preventDefault());
+  acceptDrops(document.documentElement, take, zone); // a miss would make the browser open the file in place of the page
   list.addEventListener('focusin', (event) => {
     const id = event.target instanceof Element ? event.target.closest<HTMLElement>('.class-card')?.dataset['key'] : undefined;
     lastUsed = library.classes.value.find((c) => c.id === id) ?? lastUsed;

@@ -1,6 +1,6 @@
 import { effect } from '@preact/signals-core';
 import type { ZooName } from 'regraft';
-import { h, panelOf } from '../ui/dom';
+import { byId, h, panelOf } from '../ui/dom';
 import { acceptDrops } from '../ui/drop';
 import { bytes, millions, percent } from '../ui/format';
 import { pickerButton } from '../ui/picker';
@@ -64,7 +64,7 @@ function ownModel(base: BaseModel): HTMLElement {
   const zone = h('div', { class: 'drop-zone small' },
     h('p', {}, 'Drop an ONNX, PyTorch ', h('code', {}, '.pth'), ' or regraft file here, or'),
     pickerButton({ label: 'Choose a model file', multiple: true, take }));
-  acceptDrops(zone, take);
+  acceptDrops(byId('model'), take, zone);
   return h('details', { class: 'own-model' }, h('summary', {}, 'Use another model'), zone);
 }
 

@@ -6,25 +6,27 @@ export interface FoundFile {
   folders: readonly string[];
 }
 
-export function hasFiles(event: DragEvent): boolean {
+function hasFiles(event: DragEvent): boolean {
   return event.dataTransfer?.types.includes('Files') ?? false;
 }
 
-/** `element` takes files; while they hover over it, it carries the class `dropping`. */
-export function acceptDrops(element: HTMLElement, take: (files: FoundFile[]) => void | Promise<void>): void {
+/**
+ * `element` takes files that no element inside it takes; while they hover over it, `marked` carries the class `dropping`.
+ */
+export function acceptDrops(element: HTMLElement, take: (files: FoundFile[]) => void | Promise<void>, marked = element): void {
   let depth = 0; // dragenter of a child comes before dragleave of its parent
   const mark = (change: number): void => {
     depth = Math.max(0, depth + change);
-    element.classList.toggle('dropping', depth > 0);
+    marked.classList.toggle('dropping', depth > 0);
   };
   element.addEventListener('dragenter', (event) => hasFiles(event) && mark(1));
   element.addEventListener('dragleave', (event) => hasFiles(event) && mark(-1));
   element.addEventListener('dragover', (event) => hasFiles(event) && event.preventDefault());
   element.addEventListener('drop', (event) => {
     if (!hasFiles(event) || !event.dataTransfer) return;
-    event.preventDefault();
-    event.stopPropagation();
     mark(-depth);
+    if (event.defaultPrevented) return;
+    event.preventDefault();
     void readDrop(event.dataTransfer).then(take);
   });
 }
