@@ -10,8 +10,15 @@ export async function toWireImage(image: ImageInput): Promise<{ image: WireImage
     const pixels = copyPixels(image);
     return { image: pixels, transfer: [pixels.data.buffer] };
   }
+  if (typeof image !== 'object' || image === null || typeof createImageBitmap === 'undefined') {
+    throw new RegraftError('bad-image', `an image is a File or Blob, encoded bytes, pixels { data, width, height } or, in browsers, what can be drawn; not ${described(image)}`);
+  }
   const bitmap = await toBitmap(image);
   return { image: bitmap, transfer: [bitmap] };
+}
+
+function described(value: unknown): string {
+  return typeof value === 'object' && value !== null ? value.constructor?.name ?? 'an object' : JSON.stringify(value) ?? String(value);
 }
 
 function copyPixels(image: { data: Uint8Array | Uint8ClampedArray; width: number; height: number; channels?: number }): Pixels {
