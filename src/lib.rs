@@ -18,3 +18,8 @@ pub mod zoo;
 
 pub use error::{Error, Result};
 pub use tensor::Tensor;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,7 +13,7 @@ pub struct GpuView<'a> {
     pub shape: &'a Shape,
     /// Where its elements lie, row-major.
     pub region: Region,
-    /// Whether they are a constant that is also there as [`Place::Half`] and [`Place::Columns`].
+    /// Whether they are a constant that is also there as `Place::Half` and `Place::Columns`.
     pub half: bool,
 }
 

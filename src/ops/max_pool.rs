@@ -19,7 +19,7 @@ pub struct MaxPool {
     pub kernel: [usize; 2],
     /// Stride, padding and dilation.
     pub window: Window,
-    /// Whether the output size is rounded up; see [`pool_shape`].
+    /// Whether the output size is rounded up; see `pool_shape`.
     pub ceil: bool,
     /// Order of dimensions of `x` and `y`.
     pub layout: Layout,

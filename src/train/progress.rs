@@ -46,7 +46,7 @@ pub(super) struct Running {
     pub(super) rows: usize,
 }
 
-/// What one call of [`Trainer::step`] did.
+/// What one call of [`Trainer::step`](super::Trainer::step) did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {

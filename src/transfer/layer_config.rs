@@ -14,7 +14,7 @@ pub struct Layer {
     pub kind: LayerKind,
     /// Number of features or channels it takes; inferred where absent.
     pub n_in: Option<usize>,
-    /// Its own settings; they win over those of a [`FineTuneConfiguration`].
+    /// Its own settings; they win over those of a [`FineTuneConfiguration`](super::FineTuneConfiguration).
     pub learning: LearningConfig,
 }
 

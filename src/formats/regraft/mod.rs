@@ -1,6 +1,6 @@
 //! The project's own format: a safetensors file with the parameters, whose metadata holds the graph.
 //!
-//! Metadata keys: `regraft.version` (`1`), `regraft.graph` (JSON, see [`Document`]), `regraft.sha256` (see `seal.rs`; not in every
+//! Metadata keys: `regraft.version` (`1`), `regraft.graph` (JSON, see `Document`), `regraft.sha256` (see `seal.rs`; not in every
 //! file), and whatever the caller adds. Weights are in canonical layout: convolutions `[kh, kw, c/groups, m]`, depthwise `[kh, kw, c]`, dense `[k, n]`.
 
 mod seal;
@@ -81,10 +81,10 @@ fn only_networks<'a>(vertices: impl Iterator<Item = (&'a str, &'a Op)>) -> Resul
     if foreign.is_empty() { Ok(()) } else { Err(Error::UnsupportedOp(foreign)) }
 }
 
-/// Like [`write`], with a digest of the whole file that [`check`] compares.
+/// Like [`write()`], with a digest of the whole file that [`check`] compares.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_sealed(graph: &Graph, metadata: &BTreeMap<String, String>, dtype: FloatType) -> Result<Vec<u8>> {
     let mut metadata = metadata.clone();
     seal::reserve(&mut metadata);
@@ -125,7 +125,7 @@ pub fn write(graph: &Graph, metadata: &BTreeMap<String, String>, dtype: FloatTyp
     safetensors::write(&tensors, &metadata, dtype)
 }
 
-/// Reads what [`write`] wrote: the graph and the caller's metadata.
+/// Reads what [`write()`] wrote: the graph and the caller's metadata.
 ///
 /// # Errors
 /// `format` for bytes that are none, another version, and stored values that are missing; `unsupported-op` for what is no part

@@ -16,7 +16,7 @@ mod tests;
 /// Text a file carries beside its tensors.
 pub type Metadata = BTreeMap<String, String>;
 
-/// Type in which [`write`] stores floats.
+/// Type in which [`write()`] stores floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FloatType {
     /// 32 bits: exact.

@@ -21,8 +21,10 @@ pub(crate) use elementwise::{
     update,
 };
 pub(crate) use gemm::{Direction, Gemm};
+#[cfg(feature = "webgpu")]
+pub(crate) use tile::DEEP;
 pub use tile::Tiles;
-pub(crate) use tile::{DEEP, Tiling, WindowSizes};
+pub(crate) use tile::{Tiling, WindowSizes};
 pub(crate) use weight_grad::WeightGrad;
 
 /// Invocations a workgroup of all kernels without shared memory.
