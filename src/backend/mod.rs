@@ -7,6 +7,8 @@ mod readback;
 mod session;
 mod step_time;
 
+use half::f16;
+
 #[cfg(feature = "webgpu")]
 use crate::error::Error;
 use crate::error::Result;
@@ -77,6 +79,15 @@ impl Backend {
             Self::Cpu(cpu) => cpu.flush(name),
             #[cfg(feature = "webgpu")]
             Self::Gpu(_) => Ok(()),
+        }
+    }
+
+    /// [`Backend::write`] of 16-bit floats to an input of [`Plan::with_halves`]: a GPU gets half of the bytes and widens them in the run.
+    pub fn write_halves(&mut self, name: &str, values: &[f16]) -> Result<()> {
+        match self {
+            Self::Cpu(cpu) => cpu.write_halves(name, values),
+            #[cfg(feature = "webgpu")]
+            Self::Gpu(gpu) => gpu.write_halves(name, values),
         }
     }
 

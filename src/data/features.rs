@@ -7,6 +7,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 use super::rng::{Rng, Stream};
 use super::split;
@@ -23,10 +24,12 @@ pub struct FeatureTensor {
     pub shape: Shape,
 }
 
-/// Elements as they are kept.
+/// Elements of rows as a set keeps them.
 #[derive(Debug, Clone, PartialEq)]
-enum Rows {
+pub enum Rows {
+    /// 32-bit floats.
     F32(Vec<f32>),
+    /// 16-bit floats.
     F16(Vec<f16>),
 }
 
@@ -198,20 +201,20 @@ impl FeatureSet {
 
     /// The given rows of tensor `tensor`, one after the other.
     pub fn gather(&self, tensor: usize, rows: &[usize]) -> Vec<f32> {
-        let mut all = vec![0.0; rows.len() * self.tensors[tensor].shape.len()];
-        self.gather_into(tensor, rows, &mut all);
-        all
+        match self.pick(tensor, rows, None) {
+            Rows::F32(values) => values,
+            Rows::F16(values) => values.to_f32_vec(),
+        }
     }
 
-    /// Writes the given rows of tensor `tensor` to `out`, one after the other; `out` holds exactly those.
-    pub fn gather_into(&self, tensor: usize, rows: &[usize], out: &mut [f32]) {
+    /// The given rows of tensor `tensor` as they are kept, in the memory of others where there are some.
+    pub fn pick(&self, tensor: usize, rows: &[usize], memory: Option<Rows>) -> Rows {
         let len = self.tensors[tensor].shape.len();
-        debug_assert_eq!(out.len(), rows.len() * len);
-        for (out, &row) in out.chunks_exact_mut(len.max(1)).zip(rows) {
-            match &self.rows[tensor] {
-                Rows::F32(values) => out.copy_from_slice(&values[row * len..][..len]),
-                Rows::F16(values) => out.iter_mut().zip(&values[row * len..]).for_each(|(y, x)| *y = x.to_f32()),
-            }
+        match (&self.rows[tensor], memory) {
+            (Rows::F32(all), Some(Rows::F32(memory))) => Rows::F32(picked(all, rows, len, memory)),
+            (Rows::F32(all), _) => Rows::F32(picked(all, rows, len, Vec::new())),
+            (Rows::F16(all), Some(Rows::F16(memory))) => Rows::F16(picked(all, rows, len, memory)),
+            (Rows::F16(all), _) => Rows::F16(picked(all, rows, len, Vec::new())),
         }
     }
 
@@ -262,16 +265,9 @@ impl FeatureSet {
     /// The given rows, with one view an image.
     fn subset(&self, rows: &[usize]) -> Self {
         let classes = self.labels.len();
-        let pick = |tensor: usize| {
-            let len = self.tensors[tensor].shape.len();
-            match &self.rows[tensor] {
-                Rows::F32(v) => Rows::F32(rows.iter().flat_map(|r| &v[r * len..][..len]).copied().collect()),
-                Rows::F16(v) => Rows::F16(rows.iter().flat_map(|r| &v[r * len..][..len]).copied().collect()),
-            }
-        };
         Self {
             tensors: self.tensors.clone(),
-            rows: (0..self.tensors.len()).map(pick).collect(),
+            rows: (0..self.tensors.len()).map(|tensor| self.pick(tensor, rows, None)).collect(),
             labels: self.labels.clone(),
             targets: rows.iter().flat_map(|r| &self.targets[r * classes..][..classes]).copied().collect(),
             ids: rows.iter().map(|r| self.ids[*r].clone()).collect(),
@@ -335,6 +331,13 @@ impl Rows {
             }
         }
     }
+}
+
+/// Rows of `len` elements each, in `memory`.
+fn picked<T: Copy>(all: &[T], rows: &[usize], len: usize, mut memory: Vec<T>) -> Vec<T> {
+    memory.clear();
+    rows.iter().for_each(|row| memory.extend_from_slice(&all[row * len..][..len]));
+    memory
 }
 
 /// `len` default values, or `None` where there is no memory for them.

@@ -32,6 +32,14 @@ pub struct Read {
     pub shape: Shape,
 }
 
+impl Read {
+    /// The error of another number of values that were written to an input.
+    pub fn refuses(&self, name: &str, values: usize) -> Error {
+        let reason = format!("{values} values were written to {}", self.shape);
+        Error::Internal { vertex: Some(name.to_owned()), reason }
+    }
+}
+
 /// One evaluation.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -62,6 +70,8 @@ pub struct Plan {
     pub scaled: Vec<Option<Arc<Scaled>>>,
     /// First values of slots that outlive a run: trainable parameters.
     pub initial: Vec<(usize, Arc<Tensor>)>,
+    /// Slots that are written as 16-bit floats, and how many: of inputs.
+    pub halves: Vec<(usize, usize)>,
     /// For each constant, whether weights prepared from it take its place: no step reads its elements and no output is it.
     pub replaced: Vec<bool>,
     /// Bytes of slots, prepared weights and the constants that are kept.
@@ -96,6 +106,7 @@ impl Plan {
             constants: Vec::new(),
             scaled: Vec::new(),
             initial: Vec::new(),
+            halves: Vec::new(),
             replaced: Vec::new(),
             peak_bytes: 0,
             named: HashMap::new(),
@@ -121,6 +132,17 @@ impl Plan {
         let prepared = plan.prepare();
         plan.account(prepared, budget)?;
         Ok(plan)
+    }
+
+    /// The same plan with inputs that are written as 16-bit floats; names that it does not read are ignored.
+    #[must_use]
+    pub fn with_halves(mut self, inputs: &[String]) -> Self {
+        let slot = |name: &String| match self.named.get(name)? {
+            Read { at: Location::Slot(slot), shape } => Some((*slot, shape.len())),
+            Read { at: Location::Constant(_), .. } => None,
+        };
+        self.halves = inputs.iter().filter_map(slot).collect();
+        self
     }
 
     fn place(&mut self, graph: &Graph, id: VertexId, vertex: &Vertex, slot: Option<usize>) -> Result<Location> {

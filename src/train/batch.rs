@@ -1,7 +1,8 @@
 //! Rows of a feature set as the inputs of one training step.
 
 use super::options::{Balanced, ClassWeights, FitOptions};
-use crate::data::FeatureSet;
+use crate::backend::Backend;
+use crate::data::{FeatureSet, Rows};
 use crate::error::{Error, Result};
 
 /// How the targets of a set are shared by the outputs that have a loss.
@@ -83,7 +84,7 @@ fn balanced(set: &FeatureSet) -> Vec<f32> {
 /// Inputs of one step, in memory that every step uses again. Rows beyond the given ones repeat the first with weight 0.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) features: Vec<Vec<f32>>,
+    features: Vec<Rows>,
     /// As the set has them, one row after the other.
     pub(super) labels: Vec<f32>,
     /// By head, smoothed.
@@ -98,11 +99,9 @@ impl Batch {
     pub(super) fn gather(&mut self, set: &FeatureSet, rows: &[usize], batch: usize, targets: &Targets) {
         self.rows.clear();
         self.rows.extend(rows.iter().chain(std::iter::repeat(&rows[0])).take(batch));
-        self.features.resize_with(set.tensors().len(), Vec::new);
-        for (tensor, (values, t)) in self.features.iter_mut().zip(set.tensors()).enumerate() {
-            values.resize(batch * t.shape.len(), 0.0);
-            set.gather_into(tensor, &self.rows, values);
-        }
+        let mut memory = std::mem::take(&mut self.features).into_iter();
+        let tensors = 0..set.tensors().len();
+        self.features = tensors.map(|tensor| set.pick(tensor, &self.rows, memory.next())).collect();
         let classes = set.labels().len();
         self.labels.clear();
         for row in &self.rows {
@@ -125,6 +124,14 @@ impl Batch {
                 values.iter_mut().for_each(|t| *t = *t * kept + spread);
             }
         }
+    }
+
+    /// Writes the features as they are kept to the inputs of these names.
+    pub(super) fn write_features(&self, backend: &mut Backend, names: &[String]) -> Result<()> {
+        names.iter().zip(&self.features).try_for_each(|(name, values)| match values {
+            Rows::F32(values) => backend.write(name, values),
+            Rows::F16(values) => backend.write_halves(name, values),
+        })
     }
 
     /// The same for measuring: targets as they are, every row alike.

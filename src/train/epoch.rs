@@ -106,9 +106,7 @@ impl Trainer {
         for chunk in rows.chunks(self.batch) {
             let batch = &mut self.inputs;
             batch.gather_plain(set, chunk, self.batch, &self.targets.heads);
-            for (name, values) in self.program.features.iter().zip(&batch.features) {
-                forward.backend.write(name, values)?;
-            }
+            batch.write_features(&mut forward.backend, &self.program.features)?;
             for (head, values) in heads.iter().zip(&batch.targets) {
                 forward.backend.write(&head.targets, values)?;
             }

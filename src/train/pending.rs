@@ -1,10 +1,13 @@
 //! Updates that were handed to the device: what they brought is looked at when it has come, which on a GPU is some updates later.
 
+use std::sync::Arc;
+
 use super::options::IterationRecord;
 use super::program::{Forward, Program};
 use super::progress::{Progress, hits};
 use super::trainer::Trainer;
 use crate::backend::{Device, Readback};
+use crate::data::FeatureSet;
 use crate::error::{Error, Result};
 
 /// Runs that a GPU may be behind: one at work, one waiting for it, so that it never waits for the host. More would only let the
@@ -142,9 +145,11 @@ impl Trainer {
 
     /// Compiles the step for a device; its values are the first ones.
     pub(super) fn place_on(&mut self, device: &Device) -> Result<()> {
-        let program = Program::new(device, &self.tail, self.batch, &self.learning(), self.budget)?;
-        let forward = || Forward::new(device, &self.tail, self.batch, self.options.batch_norm, self.budget);
-        self.forward = self.validation.as_ref().map(|_| forward()).transpose()?;
+        let Self { tail, batch, train, options, budget, .. } = &*self;
+        let program = Program::new(device, tail, *batch, train.dtype(), &self.learning(), *budget)?;
+        let forward =
+            |set: &Arc<FeatureSet>| Forward::new(device, tail, *batch, set.dtype(), options.batch_norm, *budget);
+        self.forward = self.validation.as_ref().map(forward).transpose()?;
         (self.program, self.remainder, self.device) = (program, None, device.clone());
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::options::BatchNormMode;
 use super::updates::{Learning, Trained, append_updates};
 use crate::backend::{Backend, Device, Readback, Request};
 use crate::error::{Error, Result};
+use crate::formats::safetensors::FloatType;
 use crate::graph::gradient::gradients;
 use crate::graph::rewrite;
 use crate::graph::{Graph, OutputLoss, Vertex, VertexId};
@@ -76,7 +77,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Compiles a step of `batch` rows for a tail as `Graph::split` cut it.
+    /// Compiles a step of `batch` rows for a tail as `Graph::split` cut it; `dtype` is that of the features.
     ///
     /// # Errors
     /// `conflict` where no output has a loss or nothing is trainable; `over-budget`; on a GPU those of [`Backend::new`].
@@ -84,6 +85,7 @@ impl Program {
         device: &Device,
         tail: &Graph,
         batch: usize,
+        dtype: FloatType,
         learning: &Learning<'_>,
         budget: Option<u64>,
     ) -> Result<Self> {
@@ -117,7 +119,7 @@ impl Program {
         }
         graph.set_outputs(all);
         let fused = rewrite::fuse(&graph)?;
-        let mut backend = Backend::new(Plan::new(&fused, budget)?, device)?;
+        let mut backend = Backend::new(planned(&fused, tail, dtype, budget)?, device)?;
         write_statistics(&mut backend, tail)?;
         for (name, value) in &updates.initial {
             let len = backend.plan().named(name)?.shape.len();
@@ -129,7 +131,7 @@ impl Program {
             kept: backend.request(&names.iter().chain(&updates.states).map(String::as_str).collect::<Vec<_>>())?,
             first: updates.initial,
             backend,
-            features: tail.inputs().iter().map(|id| tail.get(*id).name.clone()).collect(),
+            features: features(tail),
             masks,
             heads,
             rates: updates.rates,
@@ -194,6 +196,17 @@ impl Program {
     pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         snapshot.iter().try_for_each(|(name, values)| self.backend.write(name, values))
     }
+}
+
+/// Names of the inputs of a tail.
+fn features(tail: &Graph) -> Vec<String> {
+    tail.inputs().iter().map(|id| tail.get(*id).name.clone()).collect()
+}
+
+/// A plan that takes the features of a tail as they are kept.
+fn planned(graph: &Graph, tail: &Graph, dtype: FloatType, budget: Option<u64>) -> Result<Plan> {
+    let plan = Plan::new(graph, budget)?;
+    Ok(if dtype == FloatType::F16 { plan.with_halves(&features(tail)) } else { plan })
 }
 
 /// Values by name.
@@ -348,6 +361,7 @@ impl Forward {
         device: &Device,
         tail: &Graph,
         batch: usize,
+        dtype: FloatType,
         mode: BatchNormMode,
         budget: Option<u64>,
     ) -> Result<Self> {
@@ -359,7 +373,7 @@ impl Forward {
         debug_assert!(!heads.is_empty(), "a trained tail has a loss");
         graph.set_outputs(outputs.into_iter().flat_map(|(predictions, losses)| [losses, predictions]).collect());
         let graph = rewrite::fuse(&graph)?;
-        let backend = Backend::new(Plan::new(&graph, budget)?, device)?;
+        let backend = Backend::new(planned(&graph, tail, dtype, budget)?, device)?;
         Ok(Self { measured: backend.request(&measured(&heads))?, backend })
     }
 

@@ -97,7 +97,7 @@ impl Trainer {
         let validation = validation.filter(|set| set.count() > 0);
         let batch = options.batch_size.min(train.images());
         let learning = Learning { settings, updater: options.updater.as_ref(), batch_norm: options.batch_norm };
-        let program = Program::new(device, tail, batch, &learning, budget)?;
+        let program = Program::new(device, tail, batch, train.dtype(), &learning, budget)?;
         let outputs: Vec<(String, usize)> =
             program.heads.iter().map(|head| (head.predictions.clone(), head.columns)).collect();
         let heads = Heads::new(&outputs, &train)?;
@@ -105,8 +105,9 @@ impl Trainer {
             let reason = format!("validation has {:?}, training {:?}", other.labels(), train.labels());
             return Err(Error::option("labels", reason));
         }
-        let forward = || Forward::new(device, tail, batch, options.batch_norm, budget);
-        let forward = validation.as_ref().map(|_| forward()).transpose()?;
+        let forward =
+            |set: &Arc<FeatureSet>| Forward::new(device, tail, batch, set.dtype(), options.batch_norm, budget);
+        let forward = validation.as_ref().map(forward).transpose()?;
         let mut trainer = Self {
             tail: tail.clone(),
             settings: settings.clone(),
@@ -237,7 +238,10 @@ impl Trainer {
         }
         let mut other = match self.remainder.take().filter(|other| other.batch == wanted) {
             Some(other) => other,
-            None => Program::new(&self.device, &self.tail, wanted, &self.learning(), self.budget)?,
+            None => {
+                let dtype = self.train.dtype();
+                Program::new(&self.device, &self.tail, wanted, dtype, &self.learning(), self.budget)?
+            }
         };
         other.restore(&self.program.snapshot().await?)?;
         self.remainder = Some(std::mem::replace(&mut self.program, other));
@@ -258,7 +262,7 @@ impl Trainer {
         let Program { backend, features, heads, rates, masks, batch, .. } = &mut self.program;
         let inputs = &mut self.inputs;
         inputs.gather(&self.train, &self.order[cursor..end], *batch, &self.targets);
-        features.iter().zip(&inputs.features).try_for_each(|(name, values)| backend.write(name, values))?;
+        inputs.write_features(backend, features)?;
         heads.iter().zip(&inputs.targets).try_for_each(|(head, values)| backend.write(&head.targets, values))?;
         backend.write(ROW_WEIGHTS, &inputs.row_weights)?;
         for rate in rates {

@@ -4,9 +4,9 @@ use half::f16;
 use regraft::backend::gpu::{GpuOptions, record};
 use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
-use regraft::ops::{Case, GpuLimits, Tiles, all_cases};
+use regraft::ops::{Add, Case, GpuLimits, Tiles, all_cases};
 use regraft::plan::Plan;
-use regraft::tensor::Tensor;
+use regraft::tensor::{Tensor, TensorType};
 use regraft::{Error, Result};
 
 use crate::{SEED, gpu, gpu_test, worst};
@@ -94,6 +94,33 @@ async fn halves() -> Result<()> {
     }
     assert!(tried > 5, "only {tried} cases have weights that are stored so");
     Ok(())
+}
+
+gpu_test!(inputs_of_sixteen_bits_are_read_exactly, half_inputs);
+async fn half_inputs() -> Result<()> {
+    // An odd number of them, infinities among them.
+    let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|v| !v.is_nan()).skip(1).collect();
+    let plan = Plan::new(&doubled(all.len())?, None)?.with_halves(&["x".to_owned()]);
+    for device in [Device::Gpu(gpu(GpuOptions::default()).await), Device::Cpu] {
+        let mut backend = Backend::new(plan.clone(), &device)?;
+        backend.write_halves("x", &all)?;
+        let request = backend.request(&["y"])?;
+        let mut read = backend.run_for(&request)?;
+        read.arrived().await?;
+        let wrong = all.iter().zip(read.get(0)?).find(|(x, y)| 2.0 * x.to_f32() != **y);
+        assert_eq!(wrong, None, "on {device:?}");
+        assert!(backend.write_halves("x", &all[1..]).is_err(), "one value is missing");
+    }
+    Ok(())
+}
+
+/// `y = x + x`.
+pub(crate) fn doubled(len: usize) -> Result<Graph> {
+    let mut g = Graph::new();
+    let x = g.input("x", TensorType::f32([len]), false)?;
+    let y = g.add("y", Add {}, &[x, x])?;
+    g.set_outputs(vec![y]);
+    Ok(g)
 }
 
 /// Values with the digits of 16-bit floats.

@@ -11,7 +11,7 @@ use regraft::zoo::Architecture;
 use wgpu::naga;
 
 use crate::SEED;
-use crate::conformance::{Weights, graph_of, rounded};
+use crate::conformance::{Weights, doubled, graph_of, rounded};
 use crate::plans::planned;
 
 /// Texts and overrides with what needs them.
@@ -59,6 +59,8 @@ fn every_shader_is_valid() -> Result<()> {
     for network in [Architecture::EfficientnetLite0, Architecture::MobilenetV2] {
         collect(record(&planned(network)?, Default::default())?, network.name(), &mut shaders);
     }
+    let halves = Plan::new(&doubled(5)?, None)?.with_halves(&["x".to_owned()]);
+    collect(record(&halves, Default::default())?, "inputs of 16 bits", &mut shaders);
     let invalid = |((text, _), (constants, about)): (&(String, String), &(Vec<_>, String))| {
         Some(format!("{about}: {}\n{text}", validate(text, constants).err()?))
     };

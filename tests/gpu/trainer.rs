@@ -87,9 +87,13 @@ fn network_with(configuration: serde_json::Value) -> Result<Model> {
 }
 
 pub(crate) fn features(count: usize, item: u64) -> Result<Arc<FeatureSet>> {
+    features_of(count, item, FloatType::F32)
+}
+
+fn features_of(count: usize, item: u64, dtype: FloatType) -> Result<Arc<FeatureSet>> {
     let labels = (0..CLASSES).map(|c| c.to_string()).collect();
     let tensors = vec![FeatureTensor { name: "x".into(), shape: [SIDE, SIDE, CHANNELS].into() }];
-    let mut set = FeatureSet::new(tensors, count, labels, "key".into(), FloatType::F32)?;
+    let mut set = FeatureSet::new(tensors, count, labels, "key".into(), dtype)?;
     for row in 0..count {
         let mut values = drawn(SIDE * SIDE * CHANNELS, 1000 * item + row as u64, 1.0);
         // Something to learn: each class is brighter at one place.
@@ -185,6 +189,40 @@ async fn updaters() -> Result<()> {
         }
     }
     Ok(())
+}
+
+gpu_test!(features_of_sixteen_bits_are_sent_so_and_change_no_bit, halves);
+async fn halves() -> Result<()> {
+    let model = network()?;
+    let mut runs = Vec::new();
+    for is_half in [true, false] {
+        let gpu = gpu(GpuOptions::default()).await;
+        let sets = [(ROWS, 1), (ROWS / 2 + 1, 2)].map(|(count, item)| -> Result<_> {
+            let kept = features_of(count, item, FloatType::F16)?;
+            Ok(if is_half { kept } else { Arc::new(widened(&kept)?) })
+        });
+        let [train, validation] = sets;
+        let (device, options) = (Device::Gpu(gpu.clone()), options(updater("adam")?));
+        let mut trainer =
+            Trainer::on(&device, &model.graph, &model.settings, train?, Some(validation?), options, None)?;
+        let before = gpu.counters().bytes_written;
+        let outcome = finish(&mut trainer).await?;
+        runs.push((outcome, gpu.counters().bytes_written - before));
+    }
+    let [(halves, sent), (whole, all)] = &runs[..] else { unreachable!("two runs") };
+    assert_eq!(halves, whole);
+    assert!(2 * sent < all + all / 4, "{sent} bytes were sent, {all} of 32 bits");
+    Ok(())
+}
+
+/// The same values as 32-bit floats.
+fn widened(kept: &FeatureSet) -> Result<FeatureSet> {
+    let (tensors, labels) = (kept.tensors().to_vec(), kept.labels().to_vec());
+    let mut set = FeatureSet::new(tensors, kept.count(), labels, kept.trunk_key().to_owned(), FloatType::F32)?;
+    for (row, label) in kept.image_labels().into_iter().enumerate() {
+        set.set(row, label, &kept.ids()[row], &kept.gather(0, &[row]))?;
+    }
+    Ok(set)
 }
 
 gpu_test!(a_step_is_one_submit_and_makes_nothing, counts);

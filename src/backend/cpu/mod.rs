@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use regraft_kernels::Scratch;
 
 use super::StepTime;
@@ -61,18 +63,21 @@ impl CpuBackend {
 
     /// See [`super::Backend::write`].
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.write_by(name, values.len(), |slot| slot.copy_from_slice(values))
+    }
+
+    /// See [`super::Backend::write_halves`].
+    pub fn write_halves(&mut self, name: &str, values: &[f16]) -> Result<()> {
+        self.write_by(name, values.len(), |slot| values.convert_to_f32_slice(slot))
+    }
+
+    fn write_by(&mut self, name: &str, count: usize, write: impl FnOnce(&mut [f32])) -> Result<()> {
         let Ok(read) = self.plan.named(name) else { return Ok(()) };
-        let len = read.shape.len();
         match read.at {
-            Location::Slot(slot) if len == values.len() => {
-                self.slots[slot][..len].copy_from_slice(values);
-                Ok(())
-            }
-            _ => Err(Error::Internal {
-                vertex: Some(name.to_owned()),
-                reason: format!("{} values were written to {}", values.len(), read.shape),
-            }),
+            Location::Slot(slot) if read.shape.len() == count => write(&mut self.slots[slot][..count]),
+            _ => return Err(read.refuses(name, count)),
         }
+        Ok(())
     }
 
     /// See [`super::Backend::flush`].

@@ -4,6 +4,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
 use super::device::Gpu;
 use super::pool::Usage;
 use super::record::Recording;
@@ -21,6 +24,8 @@ pub(super) struct Memory {
     buffers: Vec<wgpu::Buffer>,
     /// Buffer of each slot, and its first byte there.
     slots: Vec<(usize, u64)>,
+    /// What is written of a slot as 16-bit floats.
+    halves: HashMap<usize, wgpu::Buffer>,
     /// Regions of constants that are read.
     constants: HashMap<Region, wgpu::Buffer>,
     scratch: Option<wgpu::Buffer>,
@@ -73,6 +78,9 @@ impl Memory {
             shared.queue.submit([encoder.finish()]);
             shared.counters.lock().submits += 1;
         }
+        for &(slot, len) in &plan.halves {
+            self.halves.insert(slot, storage_of(gpu, len as u64 * 2)?.0);
+        }
         for (slot, value) in &plan.initial {
             let value = value.as_f32().ok_or_else(|| Error::internal("a parameter is not f32"))?;
             self.write(gpu, *slot, value);
@@ -106,7 +114,7 @@ impl Memory {
         let constant = |index: usize| plan.constants.get(index)?.as_f32()?.get(region.first..region.first + region.len);
         let half = |index: usize| recording.halves.get(&index);
         let buffer = match region.place {
-            Place::Slot(_) | Place::Scratch => return Ok(()),
+            Place::Slot(_) | Place::Written(_) | Place::Scratch => return Ok(()),
             Place::Constant(index) => constant(index).map(|values| filled(gpu, values)),
             Place::Half(index) => {
                 half(index).and_then(|half| half.elements(plan, index, region)).map(|v| filled(gpu, &v))
@@ -129,6 +137,18 @@ impl Memory {
     pub(super) fn write(&self, gpu: &Gpu, slot: usize, values: &[f32]) {
         let (buffer, offset) = self.slot(slot);
         write(gpu, buffer, offset, bytemuck::cast_slice(values));
+    }
+
+    /// The same for the 16-bit floats of a slot that is written so.
+    pub(super) fn write_halves(&self, gpu: &Gpu, slot: usize, values: &[f16]) {
+        let Some(buffer) = self.halves.get(&slot) else { return };
+        let bits: &[u16] = values.reinterpret_cast();
+        // Copies are of whole words.
+        let (whole, rest) = bits.split_at(bits.len() / 2 * 2);
+        write(gpu, buffer, 0, bytemuck::cast_slice(whole));
+        if let [last] = rest {
+            write(gpu, buffer, whole.len() as u64 * 2, &u32::from(*last).to_le_bytes());
+        }
     }
 
     /// Bindings of the dispatch at `index`.
@@ -164,6 +184,7 @@ impl Memory {
                 let (buffer, offset) = *self.slots.get(slot).ok_or_else(missing)?;
                 (self.buffers.get(buffer), region.first + offset as usize / 4)
             }
+            Place::Written(slot) => (self.halves.get(&slot), region.first),
             Place::Scratch => (self.scratch.as_ref(), region.first),
             Place::Constant(_) | Place::Half(_) | Place::Columns(_) => (self.constants.get(&region), 0),
         };
@@ -173,10 +194,11 @@ impl Memory {
 
     /// Gives all buffers back to the pool.
     pub(super) fn give_back(&mut self, gpu: &Gpu) {
-        let Self { buffers, slots: _, constants, scratch, params } = std::mem::take(self);
+        let Self { buffers, slots: _, halves, constants, scratch, params } = std::mem::take(self);
         let pool = &gpu.shared().pool;
         buffers
             .into_iter()
+            .chain(halves.into_values())
             .chain(constants.into_values())
             .chain(scratch)
             .for_each(|buffer| pool.give(Usage::Storage, buffer));

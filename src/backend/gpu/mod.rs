@@ -20,6 +20,8 @@ mod record;
 
 use std::sync::Arc;
 
+use half::f16;
+
 pub use arenas::Arena;
 pub use counters::GpuCounters;
 pub use device::{Gpu, GpuInfo, GpuOptions};
@@ -98,10 +100,18 @@ impl GpuBackend {
             Location::Slot(slot) if read.shape.len() == values.len() => {
                 self.guarded(|| self.memory.write(&self.gpu, slot, values))
             }
-            _ => Err(Error::Internal {
-                vertex: Some(name.to_owned()),
-                reason: format!("{} values were written to {}", values.len(), read.shape),
-            }),
+            _ => Err(read.refuses(name, values.len())),
+        }
+    }
+
+    /// See [`super::Backend::write_halves`].
+    pub fn write_halves(&mut self, name: &str, values: &[f16]) -> Result<()> {
+        let Ok(read) = self.plan.named(name) else { return Ok(()) };
+        match read.at {
+            Location::Slot(slot) if self.plan.halves.contains(&(slot, values.len())) => {
+                self.guarded(|| self.memory.write_halves(&self.gpu, slot, values))
+            }
+            _ => Err(read.refuses(name, values.len())),
         }
     }
 

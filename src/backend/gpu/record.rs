@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::arenas::{Arena, join_updates};
 use super::halves::{self, Half};
 use crate::error::Result;
-use crate::kernels::wgsl::{Dispatch, Place, Region};
+use crate::kernels::wgsl::{Dispatch, Place, Region, widen};
 use crate::ops::{GpuContext, GpuLimits, GpuView};
 use crate::plan::{Location, Plan};
 use crate::tensor::Shape;
@@ -30,8 +30,19 @@ pub struct Recording {
 pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
     let halves = if limits.halves { halves::find(plan) } else { BTreeMap::new() };
     let mut recording = Recording { dispatches: Vec::new(), scratch: 0, arenas: Vec::new(), halves };
+    // Inputs that were written as 16-bit floats, each until the first step that reads it.
+    let mut written = plan.halves.clone();
     for (index, step) in plan.steps.iter().enumerate() {
         let mut cx = GpuContext::new(limits, &step.vertex);
+        for read in &step.reads {
+            if let Location::Slot(slot) = read.at
+                && let Some(index) = written.iter().position(|(half, _)| *half == slot)
+            {
+                let (slot, len) = written.swap_remove(index);
+                let [x, y] = [Place::Written(slot), Place::Slot(slot)].map(|place| Region { place, first: 0, len });
+                cx.dispatch_each(&widen(), &[x], &[y], len.div_ceil(4), &[])?;
+            }
+        }
         let x: Vec<GpuView<'_>> = step.reads.iter().map(|r| view(r.at, &r.shape, &recording.halves)).collect();
         step.op.encode_gpu(&mut cx, &x, view(Location::Slot(step.writes), &step.shape, &recording.halves))?;
         let (dispatches, scratch) = cx.finish();

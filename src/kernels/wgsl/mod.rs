@@ -18,7 +18,7 @@ pub(crate) use depthwise::{Depthwise, depthwise};
 pub(crate) use depthwise_grad::DepthwiseWeightGrad;
 pub(crate) use elementwise::{
     RANK, Strided, binary, broadcast, broadcast_dims, columns, dim_words, gather, joined, repeated, rows, unary, unit,
-    update,
+    update, widen,
 };
 pub(crate) use gemm::{Direction, Gemm};
 #[cfg(feature = "webgpu")]
@@ -70,6 +70,8 @@ impl Kernel {
 pub enum Place {
     /// A slot of the plan.
     Slot(usize),
+    /// What is written of a slot as 16-bit floats.
+    Written(usize),
     /// A constant of the plan.
     Constant(usize),
     /// The same as 16-bit floats, without the factors that [`Place::Columns`] has.
@@ -101,7 +103,7 @@ impl Region {
 impl Place {
     /// Bytes of an element.
     pub fn element_bytes(self) -> u64 {
-        if matches!(self, Self::Half(_)) { 2 } else { 4 }
+        if matches!(self, Self::Half(_) | Self::Written(_)) { 2 } else { 4 }
     }
 }
 
