@@ -26,7 +26,7 @@ mod testing;
 mod tile;
 mod transpose;
 mod update;
-mod winograd;
+pub mod winograd;
 
 pub use conv2d::{ConvShape, PackedConv, conv2d};
 pub use conv2d_grad::{conv2d_dw, conv2d_dx};

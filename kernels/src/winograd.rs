@@ -19,10 +19,11 @@ use super::simd::{F32x4, LANES, quad, unrolled};
 use super::tile::Out;
 
 /// Output rows and columns of a tile.
-const TILE: usize = 4;
+pub const TILE: usize = 4;
 /// Input rows and columns under a tile.
 const PATCH: usize = 6;
-const TAPS: usize = PATCH * PATCH;
+/// Products of a tile for each pair of channels.
+pub const TAPS: usize = PATCH * PATCH;
 /// Floats of transformed tiles and products held at a time, so that they stay in the second-level cache.
 const CHUNK: usize = 128 << 10;
 /// Fewer tiles in a chunk reuse the filters too little.
@@ -35,7 +36,7 @@ const GAP: usize = 16;
 /// Measured in Chromium against the direct kernel: 64→64 channels at 56² 3.3 times as fast, 128→128 at 28² 3.4, 256→256 at 14² 2.6,
 /// 512→512 at 7² 1.3 to 1.8 (four tiles share filters that no cache holds), and with few channels 16→64 at 55² 2.3. With fewer the
 /// transforms are most of the work.
-pub(super) fn suits(s: &ConvShape) -> bool {
+pub fn suits(s: &ConvShape) -> bool {
     let window = [s.kh, s.kw] == [3, 3] && s.stride == [1, 1] && s.dilation == [1, 1] && s.groups == 1;
     window && s.c.is_multiple_of(LANES) && s.m.is_multiple_of(LANES) && s.c >= 16 && s.m >= 16
 }
@@ -49,13 +50,8 @@ pub(super) struct Filters {
 impl Filters {
     /// Transforms `[3, 3, c, m]`: `G g Gᵀ`.
     pub(super) fn new(c: usize, m: usize, w: &[f32]) -> Self {
-        debug_assert_eq!(w.len(), 9 * c * m);
         let mut taps = vec![PackedB::zeroed(c, m); TAPS];
-        let (mut half, mut row) = (vec![0.0; PATCH * 3 * m], vec![0.0; m]);
-        for p in 0..c {
-            let lines = unrolled(&[] as &[f32], |tap| &w[(tap * c + p) * m..][..m]);
-            transform_filter(p, &lines, &mut half, &mut row, &mut taps);
-        }
+        transform_filters(c, m, w, &mut |p, tap, row| taps[tap].set_row(p, row.iter().map(|u| *u as f32)));
         Self { taps }
     }
 
@@ -70,9 +66,26 @@ impl Filters {
     }
 }
 
-/// Row `p` of every tap, from its nine lines of `m` weights. A call a row, so that an engine that has compiled this anew can use it.
+/// Filters `[3, 3, c, m]` in the transformed domain as one matrix, `[c, 36, m]`.
+pub fn filters(c: usize, m: usize, w: &[f32]) -> Vec<f32> {
+    let mut all = Vec::with_capacity(c * TAPS * m);
+    transform_filters(c, m, w, &mut |_, _, row| all.extend(row.iter().map(|u| *u as f32)));
+    all
+}
+
+/// Hands on the rows of `m` transformed weights: by channel, then by tap.
+fn transform_filters(c: usize, m: usize, w: &[f32], store: &mut dyn FnMut(usize, usize, &[f64])) {
+    debug_assert_eq!(w.len(), 9 * c * m);
+    let (mut half, mut row) = (vec![0.0; PATCH * 3 * m], vec![0.0; m]);
+    for p in 0..c {
+        let lines = unrolled(&[] as &[f32], |tap| &w[(tap * c + p) * m..][..m]);
+        transform_filter(&lines, &mut half, &mut row, &mut |tap, row| store(p, tap, row));
+    }
+}
+
+/// A row of every tap, from its nine lines of `m` weights. A call a row, so that an engine that has compiled this anew can use it.
 #[inline(never)]
-fn transform_filter(p: usize, w: &[&[f32]; 9], half: &mut [f64], row: &mut [f64], taps: &mut [PackedB]) {
+fn transform_filter(w: &[&[f32]; 9], half: &mut [f64], row: &mut [f64], store: &mut dyn FnMut(usize, &[f64])) {
     let m = row.len();
     half.fill(0.0);
     for i in 0..PATCH {
@@ -83,7 +96,7 @@ fn transform_filter(p: usize, w: &[&[f32]; 9], half: &mut [f64], row: &mut [f64]
             }
         }
     }
-    for (tap, packed) in taps.iter_mut().enumerate() {
+    for tap in 0..TAPS {
         row.fill(0.0);
         for b in 0..3 {
             let (g, half) = (G[tap % PATCH][b], &half[(tap / PATCH * 3 + b) * m..][..m]);
@@ -91,7 +104,7 @@ fn transform_filter(p: usize, w: &[&[f32]; 9], half: &mut [f64], row: &mut [f64]
                 row.iter_mut().zip(half).for_each(|(u, t)| *u += g * t);
             }
         }
-        packed.set_row(p, row.iter().map(|u| *u as f32));
+        store(tap, row);
     }
 }
 

@@ -12,7 +12,7 @@ use super::sum_like::encode_sum_runs;
 use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, Prepared, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{Direction, Gemm, Region, WeightGrad, WindowSizes};
+use crate::kernels::wgsl::{Direction, Gemm, Place, Region, WeightGrad, WindowSizes, Winograd};
 use crate::tensor::{Shape, TensorType};
 
 /// Cross-correlation of an image batch with filters: `y[n,i,j,m] = b[m] + Σ x[n, i·s + p·d − pad, …, c] · w[p,q,c,m]`
@@ -62,6 +62,14 @@ pub(super) fn gpu_window(s: &ConvShape) -> WindowSizes {
 fn sliding_window(s: &ConvShape) -> Option<WindowSizes> {
     let pointwise = [s.kh, s.kw, s.stride[0], s.stride[1]] == [1; 4] && s.padding == [0; 4];
     (!pointwise).then(|| gpu_window(s))
+}
+
+/// Winograd's form and the region of its filters, where the filters are constant and it was timed to be faster.
+fn faster_winograd<'a>(cx: &GpuContext, s: &'a ConvShape, w: &GpuView<'_>) -> Option<(Winograd<'a>, Region)> {
+    let Place::Constant(index) = w.region.place else { return None };
+    let winograd = Winograd::new(s).filter(|winograd| cx.limits().winograd[winograd.class()])?;
+    let filters = Region { place: Place::Winograd(index), first: 0, len: winograd.filters() };
+    (filters.bytes() <= cx.limits().binding_bytes).then_some((winograd, filters))
 }
 
 /// `y = xᵀ·dy` over all rows, in two steps where few invocations would sum many of them.
@@ -140,6 +148,10 @@ impl Operator for Conv2d {
             ..Gemm::dense(cx.limits().tiling(), rows, k, n)
         };
         let rest: Vec<_> = x.iter().skip(2).map(|x| x.region).collect();
+        if let Some((winograd, filters)) = faster_winograd(cx, &s, &x[1]) {
+            let added = [self.bias.then(|| rest[0]), self.residual.then(|| rest[rest.len() - 1])];
+            return cx.winograd(&winograd, [x[0].region, filters], added, gemm.clamp, y.region);
+        }
         if gemm.window.is_none() && s.groups == 1 {
             let matrix = GpuView { shape: &Shape::from([k, n]), ..x[1] };
             let part = |x_first, k| Gemm { x_first, k, ..gemm.clone() };
@@ -221,12 +233,12 @@ impl Operator for Conv2d {
                 [&[1, 7, 7, 12], &[1, 1, 12, 10], &[10], &[1, 7, 7, 10]],
             ),
             Case::new(conv(padded([1; 4]), 1, true, false, Some(Clamp::RELU)), [&[1, 6, 6, 8], &[3, 3, 8, 8], &[8]]),
-            // Wide enough for Winograd's form where weights are constant.
+            // Wide enough for Winograd's form where weights are constant; on a GPU, with more tiles than channels.
             Case::new(
                 conv(padded([1; 4]), 1, true, true, Some(Clamp::RELU)),
-                [&[2, 7, 9, 16], &[3, 3, 16, 20], &[20], &[2, 7, 9, 20]],
+                [&[3, 7, 9, 16], &[3, 3, 16, 20], &[20], &[3, 7, 9, 20]],
             ),
-            Case::new(conv(padded([0, 2, 1, 0]), 1, false, false, None), [&[1, 5, 6, 20], &[3, 3, 20, 16]]),
+            Case::new(conv(padded([0, 2, 1, 0]), 1, false, false, None), [&[1, 9, 6, 20], &[3, 3, 20, 16]]),
             // Large enough for the tile of a workgroup, which neither rows nor columns nor terms fill.
             Case::new(
                 conv(

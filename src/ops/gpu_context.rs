@@ -3,7 +3,9 @@
 
 use super::Operator;
 use crate::error::{Error, Result};
-use crate::kernels::wgsl::{Binding, Dispatch, Gemm, Kernel, Place, Region, Strided, Tiles, Tiling, WORKGROUP, Work};
+use crate::kernels::wgsl::{
+    Binding, Dispatch, Gemm, Kernel, Place, Region, Strided, Tiles, Tiling, WORKGROUP, Winograd, Work,
+};
 use crate::tensor::Shape;
 
 /// A value on the device, as an op sees it.
@@ -49,6 +51,8 @@ pub struct GpuLimits {
     pub lanes: u64,
     /// Fastest tiles of products: of those with few terms a sum, and of those with many.
     pub tiles: [Tiles; 2],
+    /// Whether constant 3×3 filters with a stride of 1 are faster in Winograd's form: with few channels, and with many.
+    pub winograd: [bool; 2],
     /// Whether constant weights are read as 16-bit floats where that loses nothing: half of the bytes, for a conversion of each.
     pub halves: bool,
 }
@@ -65,6 +69,7 @@ impl Default for GpuLimits {
             invocations: 256,
             lanes: 16_384,
             tiles: [Tiles::default(); 2],
+            winograd: [false; 2],
             halves: true,
         }
     }
@@ -97,19 +102,22 @@ impl GpuLimits {
 /// Multiply-accumulates of one dispatch: 8 ms of a weak GPU at a fifth of 1 TFLOP/s, so that no dispatch keeps a page waiting.
 const MACS_PER_DISPATCH: u64 = 800_000_000;
 
+/// Elements of working memory, of which there are two.
+pub type Scratches = [usize; 2];
+
 /// Collects the dispatches of one step.
 #[derive(Debug, Clone)]
 pub struct GpuContext {
     limits: GpuLimits,
     vertex: String,
     dispatches: Vec<Dispatch>,
-    scratch: usize,
+    scratch: Scratches,
 }
 
 impl GpuContext {
     /// An empty list for the vertex that errors name.
     pub fn new(limits: GpuLimits, vertex: &str) -> Self {
-        Self { limits, vertex: vertex.to_owned(), dispatches: Vec::new(), scratch: 0 }
+        Self { limits, vertex: vertex.to_owned(), dispatches: Vec::new(), scratch: [0; 2] }
     }
 
     /// What the device allows.
@@ -124,10 +132,19 @@ impl GpuContext {
 
     /// Working memory for this step alone; its content is undefined before it is written.
     pub fn scratch(&mut self, len: usize) -> Region {
-        let first = self.scratch;
+        self.scratch_in(0, len)
+    }
+
+    /// Two of them, of which a dispatch can read one and write the other.
+    pub fn scratches(&mut self, lens: [usize; 2]) -> [Region; 2] {
+        [0, 1].map(|index| self.scratch_in(index, lens[index]))
+    }
+
+    fn scratch_in(&mut self, index: usize, len: usize) -> Region {
+        let first = self.scratch[index];
         let step = self.limits.alignment as usize / 4;
-        self.scratch += len.div_ceil(step) * step;
-        Region { place: Place::Scratch, first, len }
+        self.scratch[index] += len.div_ceil(step) * step;
+        Region { place: Place::Scratch(index), first, len }
     }
 
     /// Parts of a value that each fit a binding: the first row of each part, and its region.
@@ -253,6 +270,34 @@ impl GpuContext {
         Ok(())
     }
 
+    /// A convolution in Winograd's form, some tiles at a time; `filters` are those of the constant. `bias` and `residual` are added,
+    /// where they are there.
+    pub(crate) fn winograd(
+        &mut self,
+        winograd: &Winograd<'_>,
+        [x, filters]: [Region; 2],
+        added: [Option<Region>; 2],
+        clamp: Option<(f32, f32)>,
+        y: Region,
+    ) -> Result<()> {
+        let clamp = clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        let chunks: Vec<_> = winograd.chunks(self.limits.binding_bytes as usize / 4).collect();
+        let most = chunks.iter().map(|chunk| chunk.1).max().unwrap_or(0);
+        let memory = self.scratches(winograd.lens(most));
+        for chunk in chunks {
+            let lens = winograd.lens(chunk.1);
+            let [patches, products] = [0, 1].map(|index| Region { len: lens[index], ..memory[index] });
+            let (kernel, count, params) = winograd.input(chunk);
+            self.dispatch_each(&kernel, &[x], &[patches], count, &params)?;
+            self.gemm(&winograd.product(self.limits.tiling(), chunk.1), &[patches, filters], products)?;
+            let (kernel, count, params) = winograd.output(chunk, added.map(|region| region.is_some()), clamp);
+            // What is bound for its place alone is not read.
+            let [bias, residual] = added.map(|region| region.unwrap_or(x));
+            self.dispatch_each(&kernel, &[products, bias, residual], &[y], count, &params)?;
+        }
+        Ok(())
+    }
+
     /// A product of matrices.
     pub(crate) fn gemm(&mut self, gemm: &Gemm, x: &[Region], y: Region) -> Result<()> {
         self.dispatch(&gemm.kernel(), x, &[y], &gemm.params(), gemm.workgroups(), gemm.work())
@@ -278,7 +323,7 @@ impl GpuContext {
     }
 
     /// The dispatches in order, and the elements of working memory they need.
-    pub fn finish(self) -> (Vec<Dispatch>, usize) {
+    pub fn finish(self) -> (Vec<Dispatch>, Scratches) {
         (self.dispatches, self.scratch)
     }
 }

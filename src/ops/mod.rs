@@ -19,7 +19,7 @@ pub use attributes::{Clamp, Layout, Window, split_nhwc};
 #[cfg(any(test, feature = "conformance"))]
 pub use cases::{Case, CaseInput};
 pub use context::{CpuContext, Prepared, View};
-pub use gpu_context::{GpuContext, GpuLimits, GpuView};
+pub use gpu_context::{GpuContext, GpuLimits, GpuView, Scratches};
 
 /// What every op has to say for itself.
 pub trait Operator {

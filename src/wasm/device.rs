@@ -23,8 +23,8 @@ impl WasmDevice {
         js_sys::futures::future_to_promise(async move { Ok(Self { device: request(lanes).await.or_throw()? }.into()) })
     }
 
-    /// A promise of the names of the tiles that products are fastest in, which plans made from then on follow: of products with few terms a
-    /// sum, and of those with many. `now` is a function that gives milliseconds.
+    /// A promise of the names of what is fastest, which plans made from then on follow: tiles of products with few terms a sum and with
+    /// many, then forms of 3×3 convolutions with few channels and with many. `now` is a function that gives milliseconds.
     #[wasm_bindgen(js_name = timeTiles)]
     pub fn time_tiles(&self, now: Function) -> Promise {
         let device = self.device.clone();
@@ -33,7 +33,9 @@ impl WasmDevice {
                 Device::Cpu => to_js(&[""; 0]),
                 #[cfg(feature = "webgpu")]
                 Device::Gpu(gpu) => {
-                    to_js(&gpu.time_tiles(&mut clock(&now)).await.or_throw()?.map(crate::ops::Tiles::name))
+                    let (tiles, winograd) = gpu.time_tiles(&mut clock(&now)).await.or_throw()?;
+                    let form = |is_winograd| if is_winograd { "Winograd" } else { "direct" };
+                    to_js(&[tiles.map(crate::ops::Tiles::name), winograd.map(form)].concat())
                 }
             }
         })

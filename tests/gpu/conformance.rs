@@ -4,7 +4,7 @@ use half::f16;
 use regraft::backend::gpu::{GpuOptions, record};
 use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
-use regraft::ops::{Add, Case, GpuLimits, Tiles, all_cases};
+use regraft::ops::{Add, Case, GpuLimits, Op, Tiles, all_cases};
 use regraft::plan::Plan;
 use regraft::tensor::{Tensor, TensorType};
 use regraft::{Error, Result};
@@ -71,6 +71,35 @@ async fn agrees_in_parts() -> Result<()> {
     assert!(tried > all_cases().len(), "only {tried} cases were tried");
     Ok(())
 }
+
+gpu_test!(winograds_form_agrees_with_the_references, winograd);
+async fn winograd() -> Result<()> {
+    let options = GpuOptions { winograd: [true; 2], ..GpuOptions::default() };
+    let little = GpuOptions { binding_bytes: Some(WINOGRAD_LITTLE), ..options };
+    for options in [options, little] {
+        let device = Device::Gpu(gpu(options).await);
+        let mut tried = 0;
+        for (index, case) in all_cases().iter().enumerate().filter(|(_, case)| matches!(case.op, Op::Conv2d(_))) {
+            let x = case.draw(SEED + index as u64);
+            let plan = Plan::new(&graph_of(case, &x, Weights::Fixed)?, None)?;
+            let limits = GpuLimits { winograd: [true; 2], ..GpuLimits::default() };
+            let dispatches = record(&plan, limits)?.dispatches;
+            if !dispatches.iter().any(|(_, dispatch)| dispatch.kernel.text.contains("F(4×4, 3×3)")) {
+                continue;
+            }
+            tried += 1;
+            let y = run(case, &x, Weights::Fixed, &device).await?;
+            let expected = case.op.reference(&case.to_f64(&x));
+            let (share, at) = worst(&y, expected.iter().copied());
+            assert!(share <= 1.0, "case {index}, {case:?}: element {at} has {share} of what is allowed, seed {SEED}");
+        }
+        assert!(tried >= 2, "only {tried} cases are done so");
+    }
+    Ok(())
+}
+
+/// Bytes that the inputs, results and transformed filters of the cases have, but not all of their tiles at a time.
+const WINOGRAD_LITTLE: u64 = 48 << 10;
 
 /// Bytes that can be bound at a time: less than many cases have.
 const LITTLE: u64 = 1 << 10;

@@ -167,21 +167,25 @@ async fn counts() -> Result<()> {
 gpu_test!(tiles_are_timed, tiles);
 async fn tiles() -> Result<()> {
     let gpu = gpu(GpuOptions { lanes: Some(64), ..GpuOptions::default() }).await;
-    // Looks at the clock: two for each of a submission, an empty one and the product, three times for each tile and product.
+    // Looks at the clock: two for each of a submission, an empty one and the work, three times for each kind of work and way to do it.
     const LOOKS: usize = 2 * 3 * 3;
     let [small, large, _] = Tiles::ALL;
-    for (times, expected) in [([1.0, 2.0, 2.0, 1.0], [small, large]), ([2.0, 1.0, 1.0, 3.0], [large, small])] {
+    for (times, tiles, winograd) in [
+        ([1.0, 2.0, 2.0, 1.0, 2.0, 1.0, 1.0, 2.0], [small, large], [true, false]),
+        ([2.0, 1.0, 1.0, 3.0, 3.0, 3.0, 2.0, 1.0], [large, small], [false, true]),
+    ] {
         let (mut looks, mut time) = (0, 0.0);
         let mut now = || {
-            // It stands still but for the product.
-            let product = times.get(looks / LOOKS).copied().unwrap_or(f64::NAN);
+            // It stands still but for the work.
+            let work = times.get(looks / LOOKS).copied().unwrap_or(f64::NAN);
             looks += 1;
-            time += if looks % 6 == 0 { product } else { 0.0 };
+            time += if looks % 6 == 0 { work } else { 0.0 };
             time
         };
         let found = gpu.time_tiles(&mut now).await?;
         // A software adapter has two candidates.
-        assert_eq!((looks, found, gpu.limits().tiles), (times.len() * LOOKS, expected, expected));
+        assert_eq!((looks, found), (times.len() * LOOKS, (tiles, winograd)));
+        assert_eq!((gpu.limits().tiles, gpu.limits().winograd), found);
     }
     Ok(())
 }

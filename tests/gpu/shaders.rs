@@ -49,7 +49,8 @@ fn every_shader_is_valid() -> Result<()> {
             for (lanes, tiles) in
                 [(GpuLimits::default().lanes, small), (1, small), (1, large), (1, shared), (8, shared)]
             {
-                match record(&plan, GpuLimits { lanes, tiles: [tiles; 2], ..GpuLimits::default() }) {
+                let winograd = [lanes == 8; 2];
+                match record(&plan, GpuLimits { lanes, tiles: [tiles; 2], winograd, ..GpuLimits::default() }) {
                     Err(Error::NoKernel { .. }) => {}
                     recording => collect(recording?, &format!("{case:?}"), &mut shaders),
                 }

@@ -89,7 +89,10 @@ export interface SharedTrunk extends WasmTrunk {
 /** Where plans run. */
 export interface WasmDevice extends Freed {
   gpuBytes(): number;
-  /** Tiles in which products with few terms a sum, and with many, are fastest; plans follow it from then on. `now` gives milliseconds. */
+  /**
+   * Tiles in which products with few terms a sum, and with many, are fastest, and the forms of 3×3 convolutions with few channels, and with many;
+   * plans follow it from then on. `now` gives milliseconds.
+   */
   timeTiles(now: () => number): Promise<string[]>;
   /** Frees buffers that wait to be used again. */
   trim(): void;

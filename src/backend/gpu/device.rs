@@ -1,17 +1,16 @@
 //! Adapter and device, with what they allow and what went wrong on them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::GpuBackend;
 use super::counters::{Counters, GpuCounters};
 use super::pipelines::Pipelines;
 use super::pool::Pool;
+use super::timed;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
-use crate::kernels::wgsl::DEEP;
-use crate::ops::{GpuLimits, MatMul, Tiles};
+use crate::kernels::wgsl::{DEEP, WIDE};
+use crate::ops::{GpuLimits, Tiles};
 use crate::plan::Plan;
-use crate::tensor::TensorType;
 
 /// Which GPU, and how to ask for it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +23,8 @@ pub struct GpuOptions {
     pub lanes: Option<u64>,
     /// See [`GpuLimits::tiles`]; [`Gpu::time_tiles`] finds it out.
     pub tiles: [Tiles; 2],
+    /// See [`GpuLimits::winograd`]; [`Gpu::time_tiles`] finds it out.
+    pub winograd: [bool; 2],
     /// See [`GpuLimits::halves`]; without a choice, not where shaders run on the CPU: bytes are not what it waits for.
     pub halves: Option<bool>,
 }
@@ -32,7 +33,9 @@ pub struct GpuOptions {
 const SOFTWARE_LANES: u64 = 1024;
 /// Terms a sum of the products that tiles are timed with: those of layers, and some milliseconds on a weak GPU.
 const TILE_DEPTHS: [usize; 2] = [64, 2 * DEEP as usize];
-/// Times that each tile is timed; the first includes what compiling left to do.
+/// Channels of the convolutions that Winograd's form is timed with.
+const CONV_CHANNELS: [usize; 2] = [WIDE / 2, WIDE];
+/// Times that each is timed.
 const TILE_ROUNDS: usize = 3;
 
 /// Who made the GPU; browsers tell little of it.
@@ -54,13 +57,12 @@ pub struct Gpu(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
-    pub(super) limits: GpuLimits,
     pub(super) counters: Arc<Counters>,
     pub(super) pool: Pool,
     pub(super) pipelines: Pipelines,
     faults: Arc<Mutex<Faults>>,
     info: GpuInfo,
-    tiles: Mutex<[Tiles; 2]>,
+    limits: Mutex<GpuLimits>,
 }
 
 /// Errors that no call returns.
@@ -94,7 +96,7 @@ impl Gpu {
         let info = adapter.get_info();
         let assumed = if is_software(&info) { SOFTWARE_LANES } else { limits.lanes };
         limits.lanes = options.lanes.unwrap_or(assumed);
-        limits.tiles = options.tiles;
+        (limits.tiles, limits.winograd) = (options.tiles, options.winograd);
         limits.halves = options.halves.unwrap_or(!is_software(&info));
         Ok(Self::new(&info, device, queue, limits))
     }
@@ -116,8 +118,7 @@ impl Gpu {
         };
         let counters = Arc::new(Counters::default());
         let shared = Shared {
-            tiles: Mutex::new(limits.tiles),
-            limits,
+            limits: Mutex::new(limits),
             pool: Pool::new(device.clone(), Arc::clone(&counters)),
             pipelines: Pipelines::new(device.clone(), Arc::clone(&counters)),
             device,
@@ -136,37 +137,54 @@ impl Gpu {
 
     /// What it allows.
     pub fn limits(&self) -> GpuLimits {
-        GpuLimits { tiles: *self.tiles(), ..self.0.limits }
+        *self.0.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tiles(&self) -> MutexGuard<'_, [Tiles; 2]> {
-        self.0.tiles.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Plans are made so from now on.
+    fn choose(&self, tiles: [Tiles; 2], winograd: [bool; 2]) {
+        let mut limits = self.0.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        (limits.tiles, limits.winograd) = (tiles, winograd);
     }
 
-    /// Times a product with few terms a sum and one with many, in each kind of tiles, by the clock `now`; plans that are made from now on
-    /// have the fastest, see [`GpuLimits::tiles`]. Where shaders run on the CPU, workgroups share nothing that is worth a barrier, and are
-    /// left out.
+    /// Times a product with few terms a sum and one with many in each kind of tiles, and then convolutions with few and with many
+    /// channels in Winograd's form and without, by the clock `now`; plans that are made from now on have what is fastest, see
+    /// [`GpuLimits::tiles`] and [`GpuLimits::winograd`]. Where shaders run on the CPU, workgroups share nothing that is worth a barrier,
+    /// and are left out.
     ///
     /// # Errors
     /// Those of running a plan.
-    pub async fn time_tiles(&self, now: &mut dyn FnMut() -> f64) -> Result<[Tiles; 2]> {
+    pub async fn time_tiles(&self, now: &mut dyn FnMut() -> f64) -> Result<([Tiles; 2], [bool; 2])> {
         let candidates = Tiles::ALL.into_iter().filter(|tiles| *tiles != Tiles::Workgroup || !self.info().is_software);
-        let mut fastest = [(f64::INFINITY, Tiles::default()); 2];
-        for tiles in candidates {
-            *self.tiles() = [tiles; 2];
-            for (depth, fastest) in TILE_DEPTHS.into_iter().zip(&mut fastest) {
-                let mut backend = GpuBackend::new(product(self.0.limits.lanes, depth)?, self)?;
-                for _ in 0..TILE_ROUNDS {
-                    let time = backend.profile(now).await?.iter().map(|step| step.time).sum();
-                    if time < fastest.0 {
-                        *fastest = (time, tiles);
-                    }
+        let (lanes, mut tiles, mut winograd) = (self.limits().lanes, [Tiles::default(); 2], [false; 2]);
+        let mut least = [f64::INFINITY; 2];
+        for candidate in candidates {
+            self.choose([candidate; 2], winograd);
+            for ((depth, least), tiles) in TILE_DEPTHS.into_iter().zip(&mut least).zip(&mut tiles) {
+                let time = self.least_time(timed::product(lanes, depth)?, now).await?;
+                if time < *least {
+                    (*least, *tiles) = (time, candidate);
                 }
             }
         }
-        let fastest = fastest.map(|(_, tiles)| tiles);
-        *self.tiles() = fastest;
-        Ok(fastest)
+        for (channels, winograd) in CONV_CHANNELS.into_iter().zip(&mut winograd) {
+            let mut times = [0.0; 2];
+            for (is_winograd, time) in times.iter_mut().enumerate() {
+                self.choose(tiles, [is_winograd == 1; 2]);
+                *time = self.least_time(timed::convolution(lanes, channels)?, now).await?;
+            }
+            *winograd = times[1] < times[0];
+        }
+        self.choose(tiles, winograd);
+        Ok((tiles, winograd))
+    }
+
+    /// Of some runs of a plan; the first includes what compiling left to do.
+    async fn least_time(&self, plan: Plan, now: &mut dyn FnMut() -> f64) -> Result<f64> {
+        let (mut backend, mut least) = (GpuBackend::new(plan, self)?, f64::INFINITY);
+        for _ in 0..TILE_ROUNDS {
+            least = backend.profile(now).await?.iter().map(|step| step.time).sum::<f64>().min(least);
+        }
+        Ok(least)
     }
 
     /// What it did so far.
@@ -197,17 +215,6 @@ impl Gpu {
             (None, None) => Ok(()),
         }
     }
-}
-
-/// A product with just enough tiles of 8×8 for all lanes.
-fn product(lanes: u64, depth: usize) -> Result<Plan> {
-    let side = 8 * (lanes.isqrt() + 1) as usize;
-    let mut g = Graph::new();
-    let x = g.input("x", TensorType::f32([side, depth]), false)?;
-    let w = g.input("w", TensorType::f32([depth, side]), false)?;
-    let y = g.add("y", MatMul { trans_a: false, trans_b: false }, &[x, w])?;
-    g.set_outputs(vec![y]);
-    Plan::new(&g, None)
 }
 
 fn is_software(adapter: &wgpu::AdapterInfo) -> bool {
@@ -242,6 +249,7 @@ fn limits(device: &wgpu::Limits) -> GpuLimits {
         invocations: device.max_compute_invocations_per_workgroup,
         lanes: GpuLimits::default().lanes,
         tiles: [Tiles::default(); 2],
+        winograd: [false; 2],
         halves: true,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -13,6 +14,7 @@ use super::record::Recording;
 use crate::error::{Error, Result};
 use crate::kernels::wgsl::{Dispatch, Place, Region};
 use crate::plan::Plan;
+use crate::tensor::Tensor;
 
 /// Bindings are whole vectors of four floats.
 const VECTOR_BYTES: u64 = 16;
@@ -28,7 +30,7 @@ pub(super) struct Memory {
     halves: HashMap<usize, wgpu::Buffer>,
     /// Regions of constants that are read.
     constants: HashMap<Region, wgpu::Buffer>,
-    scratch: Option<wgpu::Buffer>,
+    scratch: [Option<wgpu::Buffer>; 2],
     params: Option<wgpu::Buffer>,
 }
 
@@ -89,8 +91,8 @@ impl Memory {
         for binding in bindings {
             self.upload(plan, recording, binding.region, gpu)?;
         }
-        if recording.scratch > 0 {
-            self.scratch = Some(storage(gpu, recording.scratch)?.0);
+        for (scratch, len) in self.scratch.iter_mut().zip(recording.scratch).filter(|(_, len)| *len > 0) {
+            *scratch = Some(storage(gpu, len)?.0);
         }
         let count = recording.dispatches.len();
         let mut words = vec![0_u32; count * PARAMS_STRIDE as usize / 4];
@@ -114,11 +116,12 @@ impl Memory {
         let constant = |index: usize| plan.constants.get(index)?.as_f32()?.get(region.first..region.first + region.len);
         let half = |index: usize| recording.halves.get(&index);
         let buffer = match region.place {
-            Place::Slot(_) | Place::Written(_) | Place::Scratch => return Ok(()),
+            Place::Slot(_) | Place::Written(_) | Place::Scratch(_) => return Ok(()),
             Place::Constant(index) => constant(index).map(|values| filled(gpu, values)),
             Place::Half(index) => {
                 half(index).and_then(|half| half.elements(plan, index, region)).map(|v| filled(gpu, &v))
             }
+            Place::Winograd(index) => plan.constants.get(index).and_then(transformed).map(|v| filled(gpu, &v)),
             Place::Columns(index) => {
                 half(index).and_then(|half| half.columns(plan, index, region)).map(|v| filled(gpu, &v))
             }
@@ -185,8 +188,10 @@ impl Memory {
                 (self.buffers.get(buffer), region.first + offset as usize / 4)
             }
             Place::Written(slot) => (self.halves.get(&slot), region.first),
-            Place::Scratch => (self.scratch.as_ref(), region.first),
-            Place::Constant(_) | Place::Half(_) | Place::Columns(_) => (self.constants.get(&region), 0),
+            Place::Scratch(index) => (self.scratch.get(index).and_then(Option::as_ref), region.first),
+            Place::Constant(_) | Place::Half(_) | Place::Columns(_) | Place::Winograd(_) => {
+                (self.constants.get(&region), 0)
+            }
         };
         let size = wgpu::BufferSize::new(region.bytes().next_multiple_of(VECTOR_BYTES));
         Ok(wgpu::BufferBinding { buffer: buffer.ok_or_else(missing)?, offset: first as u64 * 4, size })
@@ -200,10 +205,16 @@ impl Memory {
             .into_iter()
             .chain(halves.into_values())
             .chain(constants.into_values())
-            .chain(scratch)
+            .chain(scratch.into_iter().flatten())
             .for_each(|buffer| pool.give(Usage::Storage, buffer));
         params.into_iter().for_each(|buffer| pool.give(Usage::Uniform, buffer));
     }
+}
+
+/// Filters `[3, 3, c, m]` in Winograd's form.
+fn transformed(filters: &Arc<Tensor>) -> Option<Vec<f32>> {
+    let [3, 3, c, m] = filters.shape()[..] else { return None };
+    Some(regraft_kernels::winograd::filters(c, m, filters.as_f32()?))
 }
 
 /// A buffer of so many floats, and whether it was used before.

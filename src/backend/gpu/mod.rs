@@ -17,6 +17,7 @@ mod pool;
 mod profile;
 mod readback;
 mod record;
+mod timed;
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use super::arenas::{Arena, join_updates};
 use super::halves::{self, Half};
 use crate::error::Result;
 use crate::kernels::wgsl::{Dispatch, Place, Region, widen};
-use crate::ops::{GpuContext, GpuLimits, GpuView};
+use crate::ops::{GpuContext, GpuLimits, GpuView, Scratches};
 use crate::plan::{Location, Plan};
 use crate::tensor::Shape;
 
@@ -15,8 +15,8 @@ use crate::tensor::Shape;
 pub struct Recording {
     /// Position in `Plan::steps`, and what runs for it.
     pub dispatches: Vec<(usize, Dispatch)>,
-    /// Elements of working memory that steps share one after the other.
-    pub scratch: usize,
+    /// Elements of the working memories that steps share one after the other.
+    pub scratch: Scratches,
     /// Slots that share buffers.
     pub arenas: Vec<Arena>,
     /// Constants that kernels may read as 16-bit floats.
@@ -29,7 +29,7 @@ pub struct Recording {
 /// `no-gpu` for an op without a kernel; `over-budget` for values that are too large for the device.
 pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
     let halves = if limits.halves { halves::find(plan) } else { BTreeMap::new() };
-    let mut recording = Recording { dispatches: Vec::new(), scratch: 0, arenas: Vec::new(), halves };
+    let mut recording = Recording { dispatches: Vec::new(), scratch: [0; 2], arenas: Vec::new(), halves };
     // Inputs that were written as 16-bit floats, each until the first step that reads it.
     let mut written = plan.halves.clone();
     for (index, step) in plan.steps.iter().enumerate() {
@@ -46,7 +46,7 @@ pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
         let x: Vec<GpuView<'_>> = step.reads.iter().map(|r| view(r.at, &r.shape, &recording.halves)).collect();
         step.op.encode_gpu(&mut cx, &x, view(Location::Slot(step.writes), &step.shape, &recording.halves))?;
         let (dispatches, scratch) = cx.finish();
-        recording.scratch = recording.scratch.max(scratch);
+        recording.scratch = [0, 1].map(|index| recording.scratch[index].max(scratch[index]));
         recording.dispatches.extend(dispatches.into_iter().map(|d| (index, d)));
     }
     join_updates(recording, plan, limits)

@@ -98,7 +98,8 @@ impl Gemm {
     /// The largest tile that leaves no lane of the device without one, as far as such tiles are faster.
     fn tile(&self) -> Tile {
         let (rows, columns, lanes) = (self.rows as u64, self.n as u64, self.tiling.lanes);
-        let fills = |height: u64| columns > 4 && rows.div_ceil(height) * columns.div_ceil(8) >= lanes;
+        let groups = self.groups as u64;
+        let fills = |height: u64| columns > 4 && rows.div_ceil(height) * columns.div_ceil(8) * groups >= lanes;
         let fastest = self.tiling.fastest((self.k * self.taps()) as u64);
         match () {
             () if fastest != Tiles::FourByEight && rows > 4 && fills(8) => {

@@ -11,6 +11,7 @@ mod elementwise;
 mod gemm;
 mod tile;
 mod weight_grad;
+mod winograd;
 
 use std::borrow::Cow;
 
@@ -26,6 +27,7 @@ pub(crate) use tile::DEEP;
 pub use tile::Tiles;
 pub(crate) use tile::{Tiling, WindowSizes};
 pub(crate) use weight_grad::WeightGrad;
+pub(crate) use winograd::{WIDE, Winograd};
 
 /// Invocations a workgroup of all kernels without shared memory.
 pub(crate) const WORKGROUP: u32 = 64;
@@ -78,8 +80,10 @@ pub enum Place {
     Half(usize),
     /// A factor for each column of the last dimension of the constant.
     Columns(usize),
-    /// Working memory of the step alone.
-    Scratch,
+    /// Filters of a constant in Winograd's form, `[c, 36, m]`.
+    Winograd(usize),
+    /// Working memory of the step alone, of which there are two: a dispatch can read one and write the other.
+    Scratch(usize),
 }
 
 /// Consecutive elements of a place.

@@ -41,7 +41,7 @@ export class RegraftForward {
 /** The page's GPU, as the package opens it; with `lanes`, as one of that many, with the tiles that are usual. */
 export async function openGpu(module: WasmModule, lanes?: number): Promise<WasmDevice> {
   const device = await module.WasmDevice.webgpu(lanes);
-  if (lanes === undefined) say(`fastest tiles here: ${(await device.timeTiles(() => performance.now())).join(', ')}`);
+  if (lanes === undefined) say(`fastest here: ${(await device.timeTiles(() => performance.now())).join(', ')}`);
   return device;
 }
 
