@@ -1,7 +1,7 @@
 //! Raw inference, many times over.
 
 use super::model::Model;
-use crate::backend::{Session, StepTime, at_once};
+use crate::backend::{Device, Session, StepTime, at_once};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -14,22 +14,27 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// [`Runner::on`] the CPU.
+    pub fn new(model: &Model, inputs: &[(String, Tensor)], outputs: Option<&[String]>) -> Result<Self> {
+        Self::on(&Device::Cpu, model, inputs, outputs)
+    }
+
     /// Plans what [`Model::run`] does with these inputs and outputs.
     ///
     /// # Errors
-    /// As [`Model::run`].
-    pub fn new(model: &Model, inputs: &[(String, Tensor)], outputs: Option<&[String]>) -> Result<Self> {
+    /// As [`Model::run`]; on a GPU those of [`Session::on`].
+    pub fn on(device: &Device, model: &Model, inputs: &[(String, Tensor)], outputs: Option<&[String]>) -> Result<Self> {
         let mut graph = model.graph.clone();
         if let Some(names) = outputs {
             let ids = names.iter().map(|name| graph.require(name)).collect::<Result<Vec<_>>>()?;
             graph.set_outputs(ids);
         }
         let batch = model.check_inputs(inputs)?;
-        let session = Session::new(&graph, batch, None)?;
+        let session = Session::on(device, &graph, batch, None)?;
         Ok(Self { session, batch, outputs: outputs.map(<[String]>::to_vec) })
     }
 
-    /// Whether it is what [`Runner::new`] would make again.
+    /// Whether it is what [`Runner::on`] would make again.
     ///
     /// # Errors
     /// `bad-option` and `shape` for inputs the network does not take.
@@ -40,6 +45,16 @@ impl Runner {
     /// Runs it on inputs that fit.
     pub fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
         self.session.run(&views(inputs)?)?;
+        self.session.tensors()
+    }
+
+    /// [`Runner::run`] where a GPU cannot be waited for.
+    ///
+    /// # Errors
+    /// Those of [`Session::arrived`].
+    pub async fn run_ahead(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        self.session.start(&views(inputs)?)?;
+        self.session.arrived().await?;
         self.session.tensors()
     }
 

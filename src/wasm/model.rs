@@ -36,8 +36,9 @@ pub struct WasmModel {
     predictor: RefCell<Option<Predictor>>,
     /// The plan of the last run: the next one is mostly like it.
     runner: RefCell<Option<Runner>>,
-    /// A predictor on a GPU.
+    /// The same two on a GPU.
     gpu_predictor: RefCell<Option<Rc<Lent<Predictor>>>>,
+    gpu_runner: RefCell<Option<Rc<Lent<Runner>>>>,
     /// Hashing a trunk reads all its weights; the key of each cut is kept.
     keys: RefCell<BTreeMap<Option<Vec<String>>, String>>,
     tensors: usize,
@@ -58,6 +59,7 @@ impl WasmModel {
             predictor: RefCell::default(),
             runner: RefCell::default(),
             gpu_predictor: RefCell::default(),
+            gpu_runner: RefCell::default(),
             keys: RefCell::default(),
             tensors,
         }
@@ -176,6 +178,27 @@ impl WasmModel {
         Ok(convert::tensors_to_js(&results))
     }
 
+    /// `run` on a device: a promise of the same.
+    #[wasm_bindgen(js_name = runOn)]
+    pub fn run_on(&self, device: &WasmDevice, inputs: &Object, outputs: JsValue) -> JsResult<Promise> {
+        let inputs = convert::tensors_from_js(inputs)?;
+        let outputs = names(outputs, "outputs")?;
+        let mut made = self.gpu_runner.borrow_mut();
+        let fits = |runner: &Rc<Lent<Runner>>| runner.with(|it| it.fits(&self.model, &inputs, outputs.as_deref()));
+        let fitting = match made.take() {
+            Some(runner) if fits(&runner)? => runner,
+            // The old plan goes before the new one comes: together they might not fit.
+            other => {
+                drop(other);
+                let runner = Runner::on(&device.device, &self.model, &inputs, outputs.as_deref());
+                Rc::new(Lent::new(runner.or_throw()?))
+            }
+        };
+        Ok(made
+            .insert(fitting)
+            .promise(async move |runner| Ok(convert::tensors_to_js(&runner.run_ahead(&inputs).await.or_throw()?))))
+    }
+
     /// `StepTime[]` of a run: what each step did and how long it took by `now`, a function that gives milliseconds.
     pub fn profile(&self, inputs: &Object, now: &Function) -> JsResult<JsValue> {
         let inputs = convert::tensors_from_js(inputs)?;
@@ -286,10 +309,11 @@ impl WasmModel {
         Ok(predictor.promise(async move |predictor| to_js(&predictor.predict_pixels(&pixels, top_k).await.or_throw()?)))
     }
 
-    /// Frees what `predictOn` keeps on its device.
+    /// Frees what `runOn` and `predictOn` keep on their device.
     #[wasm_bindgen(js_name = forgetGpu)]
     pub fn forget_gpu(&self) {
         self.gpu_predictor.replace(None);
+        self.gpu_runner.replace(None);
     }
 
     /// `CutPoint[]` of the package.

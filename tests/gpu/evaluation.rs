@@ -5,6 +5,7 @@ use regraft::backend::Device;
 use regraft::backend::gpu::GpuOptions;
 use regraft::eval::Evaluation;
 use regraft::tensor::Tensor;
+use regraft::transfer::Runner;
 
 use crate::trainer::{features, network};
 use crate::{gpu, gpu_test, worst};
@@ -17,6 +18,26 @@ async fn judged(device: &Device) -> Result<(Vec<(String, Tensor)>, Evaluation)> 
     let (model, set) = (network()?, features(ROWS, 3)?);
     let outputs = model.output_from_features_on(device, &set, None).await?;
     Ok((outputs, model.evaluate_on(device, &set, None, None).await?))
+}
+
+gpu_test!(a_model_runs_alike_on_both_backends, runs);
+async fn runs() -> Result<()> {
+    let (model, set) = (network()?, features(ROWS, 3)?);
+    let rows: Vec<usize> = (0..ROWS).collect();
+    let shape: Vec<usize> = [ROWS].into_iter().chain(set.tensors()[0].shape.iter().copied()).collect();
+    let inputs = vec![("x".to_owned(), Tensor::f32(shape, set.gather(0, &rows))?)];
+    let gpu = Device::Gpu(gpu(GpuOptions::default()).await);
+    for names in [None, Some(["pool".to_owned(), "predictions".to_owned()])] {
+        let names = names.as_ref().map(<[String; 2]>::as_slice);
+        let mut runner = Runner::on(&gpu, &model, &inputs, names)?;
+        for ((name, ours), (other, theirs)) in runner.run_ahead(&inputs).await?.iter().zip(model.run(&inputs, names)?) {
+            assert_eq!((name, ours.shape()), (&other, theirs.shape()));
+            let theirs = theirs.as_f32().unwrap_or_default().iter().map(|value| f64::from(*value));
+            let (share, at) = worst(ours.as_f32().unwrap_or_default(), theirs);
+            assert!(share <= 1.0, "'{name}', element {at}: {share} of what is allowed");
+        }
+    }
+    Ok(())
 }
 
 gpu_test!(a_tail_is_evaluated_alike_on_both_backends, alike);

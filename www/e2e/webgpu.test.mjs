@@ -76,10 +76,15 @@ async function open(from = browser) {
       const { accuracy, loss } = await model.evaluate(data);
       const features = await helper.featurize(data);
       const { classes } = await helper.outputFromFeaturized(features);
-      window.made = { model, helper, features, image: samples[0].image };
+      const [{ name, shape }] = model.inputs;
+      const whole = shape.map((extent) => extent ?? 2);
+      const pixels = Float32Array.from({ length: whole.reduce((all, extent) => all * extent) }, () => next() - 0.5);
+      const inputs = { [name]: { dtype: 'f32', shape: whole, data: pixels } };
+      const ran = await model.run(inputs);
+      window.made = { model, helper, features, image: samples[0].image, inputs };
       const { device } = engine;
       const { gpuBytes } = await engine.memory();
-      return { device, changes, tensors, history, predictions, accuracy, loss, outputs: [...classes.data], gpuBytes };
+      return { device, changes, tensors, history, predictions, accuracy, loss, outputs: [...classes.data, ...ran.classes.data], gpuBytes };
     };
   }, { module: `${server.url}index.js`, size: SIZE, onnx: [...vgg(SIZE, 3, 11)] });
   return page;
@@ -137,6 +142,7 @@ test('evaluation, outputs and predictions are made on the GPU', async () => {
   const calls = {
     evaluate: () => window.made.model.evaluate(window.made.features),
     outputs: () => window.made.helper.outputFromFeaturized(window.made.features),
+    run: () => window.made.model.run(window.made.inputs),
     predict: () => window.made.model.predict(window.made.image),
     predictAll: () => window.made.model.predictAll([window.made.image]),
   };

@@ -41,6 +41,8 @@ export interface WasmModel extends Freed {
   /** Of its configuration. */
   seed(): number;
   run(inputs: Record<string, Tensor>, outputs: readonly string[] | undefined): Record<string, Tensor>;
+  /** run() on a device. */
+  runOn(device: WasmDevice, inputs: Record<string, Tensor>, outputs: readonly string[] | undefined): Promise<Record<string, Tensor>>;
   /** A run, step by step. `now` gives milliseconds. */
   profile(inputs: Record<string, Tensor>, now: () => number): StepTime[];
   /** Recorded edits, applied to a copy. */
@@ -58,7 +60,7 @@ export interface WasmModel extends Freed {
   predict(pixels: Uint8Array, width: number, height: number, channels: number, topK: number): Prediction[];
   /** predict() on a device, for what WasmPreprocessing made of an image. */
   predictOn(device: WasmDevice, pixels: Float32Array, topK: number): Promise<Prediction[]>;
-  /** Frees what predictOn() keeps on its device. */
+  /** Frees what runOn() and predictOn() keep on their device. */
   forgetGpu(): void;
   cutPoints(): CutPoint[];
   gradCam(pixels: Uint8Array, width: number, height: number, channels: number, label: string | undefined, at: string | undefined): HeatMap;

@@ -58,6 +58,7 @@ export function fakeWasm(log: Log, iterations = 4): WasmModule {
   const model = (labels: readonly string[], key: string): WasmModel => counted<WasmModel>({
     info: () => modelInfo(labels),
     run: unused,
+    runOn: unused,
     edit: (edits) => {
       const bad = edits.find((edit) => 'name' in edit && edit.name === 'nowhere');
       if (bad) throw Object.assign(new Error("no vertex is called 'nowhere'"), { code: 'unknown-vertex', vertex: 'nowhere' });

@@ -41,10 +41,10 @@ function modelHandlers(state: EngineState): Part<
   const using = <R>(model: number, { signal }: CallContext<never>, body: (model: WasmModel) => R | Promise<R>): Promise<R> => (
     models.use(model, 'shared', signal, body));
   /** The same on the trainable part alone, where that is meant. */
-  const usingPart = <R>({ model, tail }: ModelRef, context: CallContext<never>, body: (model: WasmModel) => R): Promise<R> => using(model, context, (it) => {
+  const usingPart = <R>({ model, tail }: ModelRef, context: CallContext<never>, body: (model: WasmModel) => R | Promise<R>): Promise<R> => using(model, context, async (it) => {
     const part = tail ? it.unfrozen(tail.at) : it;
     try {
-      return body(part);
+      return await body(part);
     } finally {
       if (tail) part.free();
     }
@@ -64,7 +64,8 @@ function modelHandlers(state: EngineState): Part<
     },
     edit: ({ edits, ...part }, context) => usingPart(part, context, (it) => state.keep(it.edit(edits))),
     classifier: ({ options, ...part }, context) => usingPart(part, context, (it) => state.keep(it.classifier(options))),
-    run: ({ inputs, outputs, ...part }, context) => usingPart(part, context, (it) => it.run(inputs, outputs)),
+    run: ({ inputs, outputs, ...part }, context) => usingPart(part, context, async (it) => (
+      state.device.run(state.device.chosenFor('trunk'), (gpu) => onGpu(state, it, gpu, () => it.runOn(gpu, inputs, outputs)), async () => it.run(inputs, outputs)))),
     predict: ({ model, image, topK = TOP_K }, context) => using(model, context, async (it) => {
       const inPool = async (): Promise<Prediction[]> => {
         const decoding = pool.pixels({ image }, context.signal);
@@ -72,16 +73,11 @@ function modelHandlers(state: EngineState): Part<
         const [{ data, width, height, channels }] = await Promise.all([decoding, planning]);
         return it.predict(data, width, height, channels, topK);
       };
-      const onGpu = async (gpu: WasmDevice): Promise<Prediction[]> => {
+      const pixelsOnGpu = async (gpu: WasmDevice): Promise<Prediction[]> => {
         const pixels = await pool.preprocess(infoOf(it).preprocessing, { image }, undefined, context.signal);
-        return state.predictions.run(() => {
-          // A device that was lost leaves nothing behind.
-          if (state.predictedOn.get(it) !== gpu) it.forgetGpu();
-          state.predictedOn.set(it, gpu);
-          return it.predictOn(gpu, pixels, topK);
-        });
+        return onGpu(state, it, gpu, () => it.predictOn(gpu, pixels, topK));
       };
-      return state.device.run(state.device.chosenFor('trunk'), onGpu, inPool);
+      return state.device.run(state.device.chosenFor('trunk'), pixelsOnGpu, inPool);
     }),
     predictAll: ({ model, samples, topK = TOP_K }, context) => working(model, context, (trunk, caller) => (
       state.withFeatures(trunk, { kind: 'samples', samples }, caller, async (made, at) => (
@@ -110,6 +106,16 @@ function modelHandlers(state: EngineState): Part<
       state.gpuTrunk.release();
     },
   };
+}
+
+/** Runs a model on the GPU, where it keeps its plans. */
+function onGpu<R>({ runs, ranOn }: EngineState, model: WasmModel, gpu: WasmDevice, work: () => Promise<R>): Promise<R> {
+  return runs.run(() => {
+    // A device that was lost leaves nothing behind.
+    if (ranOn.get(model) !== gpu) model.forgetGpu();
+    ranOn.set(model, gpu);
+    return work();
+  });
 }
 
 /** Runs a tail where it was trained, or where trunks run. */

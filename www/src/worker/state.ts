@@ -22,10 +22,10 @@ export class EngineState implements FeaturizeContext {
   readonly pool: TrunkPool;
   readonly device: EngineDevice;
   readonly gpuTrunk: GpuTrunk;
-  /** Predictions on the GPU. */
-  readonly predictions = new Queue();
-  /** The GPU on which a model predicted last. */
-  readonly predictedOn = new WeakMap<WasmModel, WasmDevice>();
+  /** Runs of whole models on the GPU. */
+  readonly runs = new Queue();
+  /** The GPU on which a model ran last. */
+  readonly ranOn = new WeakMap<WasmModel, WasmDevice>();
   readonly stores = new SampleStores();
   readonly models = new Handles<WasmModel>('model');
   readonly features = new Handles<WasmFeatures>('feature set');
