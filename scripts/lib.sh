@@ -59,6 +59,19 @@ with_wasm() (
     "$@"
 )
 
+# wasm_module DEV OUT FOLDER CARGO-OPTION...: the crate's module with its glue, compiled in FOLDER. DEV (true or false) as of scripts/build --dev.
+wasm_module() {
+    local dev=$1 out=$2 folder=$3 options=(--remove-name-section --remove-producers-section)
+    shift 3
+    if $dev; then
+        export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+        options=(--keep-debug)
+    fi
+    with_wasm "$folder" cargo rustc --quiet --release --lib --crate-type cdylib --target wasm32-unknown-unknown "$@"
+    rm -rf "$out"
+    wasm-bindgen --target web --out-name regraft --out-dir "$out" "${options[@]}" "$target/$folder/wasm32-unknown-unknown/release/regraft.wasm"
+}
+
 # with_relaxed_simd COMMAND...: cargo adds the feature to the crates of this workspace alone, so that the builds share all others.
 with_relaxed_simd() { RUSTC_WORKSPACE_WRAPPER=$root/scripts/rustc-relaxed-simd "$@"; }
 
