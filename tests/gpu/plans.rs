@@ -26,6 +26,9 @@ fn a_network_is_one_dispatch_a_layer() -> Result<()> {
     Ok(())
 }
 
+/// Most bytes of transformed patches, and of products, at a time.
+const WINOGRAD_BYTES: usize = 32 << 20;
+
 /// Trunks run in batches of 8: no value of a network of the zoo is then larger than what every device can bind, but for a matrix
 /// of VGG-16 (411 MB), which is bound part by part.
 #[test]
@@ -45,6 +48,11 @@ fn networks_fit_default_limits_in_batches_of_eight() -> Result<()> {
             let refused = record(&planned(16)?, GpuLimits::default()).err();
             assert_eq!(refused, Some(Error::OverBudget { needed, budget }), "twice as many are a matter of limits");
         }
+        let winograd = record(&planned(8)?, GpuLimits { winograd: [true; 2], ..GpuLimits::default() })?;
+        let is_winograd = winograd.scratch.iter().all(|len| *len > 0);
+        let has_such = matches!(network, Architecture::Vgg16 | Architecture::Resnet18 | Architecture::Squeezenet1_1);
+        assert_eq!(is_winograd, has_such, "{}", network.name());
+        assert!(winograd.scratch.iter().all(|len| len * 4 <= WINOGRAD_BYTES), "{:?}", winograd.scratch);
     }
     Ok(())
 }
