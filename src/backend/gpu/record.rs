@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::arenas::{Arena, join_updates};
 use super::halves::{self, Half};
 use crate::error::Result;
-use crate::kernels::wgsl::{Dispatch, Place, Region, widen};
+use crate::kernels::wgsl::{Dispatch, Kernel, Place, Region};
 use crate::ops::{GpuContext, GpuLimits, GpuView, Scratches};
 use crate::plan::{Location, Plan};
 use crate::tensor::Shape;
@@ -40,7 +40,7 @@ pub fn record(plan: &Plan, limits: GpuLimits) -> Result<Recording> {
             {
                 let (slot, len) = written.swap_remove(index);
                 let [x, y] = [Place::Written(slot), Place::Slot(slot)].map(|place| Region { place, first: 0, len });
-                cx.dispatch_each(&widen(), &[x], &[y], len.div_ceil(4), &[])?;
+                cx.dispatch_each(&Kernel::new(include_str!("widen.wgsl")), &[x], &[y], len.div_ceil(4), &[])?;
             }
         }
         let x: Vec<GpuView<'_>> = step.reads.iter().map(|r| view(r.at, &r.shape, &recording.halves)).collect();

@@ -13,11 +13,6 @@ pub(crate) fn unary(f: &str) -> Kernel {
     Kernel::new([include_str!("unary.wgsl"), f].concat())
 }
 
-/// 16-bit floats as 32-bit ones.
-pub(crate) fn widen() -> Kernel {
-    Kernel::new(include_str!("widen.wgsl"))
-}
-
 /// `y = f(a, b)` on equal shapes: `f` is WGSL of `fn f(a: vec4<f32>, b: vec4<f32>) -> vec4<f32>`.
 pub(crate) fn binary(f: &str) -> Kernel {
     Kernel::new([include_str!("binary.wgsl"), f].concat())

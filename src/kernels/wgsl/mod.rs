@@ -19,7 +19,7 @@ pub(crate) use depthwise::{Depthwise, depthwise};
 pub(crate) use depthwise_grad::DepthwiseWeightGrad;
 pub(crate) use elementwise::{
     RANK, Strided, binary, broadcast, broadcast_dims, columns, dim_words, gather, joined, repeated, rows, unary, unit,
-    update, widen,
+    update,
 };
 pub(crate) use gemm::{Direction, Gemm};
 #[cfg(feature = "webgpu")]
@@ -27,7 +27,9 @@ pub(crate) use tile::DEEP;
 pub use tile::Tiles;
 pub(crate) use tile::{Tiling, WindowSizes};
 pub(crate) use weight_grad::WeightGrad;
-pub(crate) use winograd::{WIDE, Winograd};
+#[cfg(feature = "webgpu")]
+pub(crate) use winograd::WIDE;
+pub(crate) use winograd::Winograd;
 
 /// Invocations a workgroup of all kernels without shared memory.
 pub(crate) const WORKGROUP: u32 = 64;
