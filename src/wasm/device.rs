@@ -1,7 +1,7 @@
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
-use super::convert::{OrThrow, clock, to_js};
+use super::convert::{JsResult, OrThrow, to_js};
 use crate::backend::Device;
 
 /// Where plans run.
@@ -28,17 +28,7 @@ impl WasmDevice {
     #[wasm_bindgen(js_name = timeTiles)]
     pub fn time_tiles(&self, now: Function) -> Promise {
         let device = self.device.clone();
-        js_sys::futures::future_to_promise(async move {
-            match device {
-                Device::Cpu => to_js(&[""; 0]),
-                #[cfg(feature = "webgpu")]
-                Device::Gpu(gpu) => {
-                    let (tiles, winograd) = gpu.time_tiles(&mut clock(&now)).await.or_throw()?;
-                    let form = |is_winograd| if is_winograd { "Winograd" } else { "direct" };
-                    to_js(&[tiles.map(crate::ops::Tiles::name), winograd.map(form)].concat())
-                }
-            }
-        })
+        js_sys::futures::future_to_promise(async move { time_tiles(&device, &now).await })
     }
 
     /// Bytes on the GPU.
@@ -66,6 +56,19 @@ impl WasmDevice {
             gpu.destroy();
         }
     }
+}
+
+#[cfg(feature = "webgpu")]
+async fn time_tiles(device: &Device, now: &Function) -> JsResult<JsValue> {
+    let Device::Gpu(gpu) = device else { return to_js(&[""; 0]) };
+    let (tiles, winograd) = gpu.time_tiles(&mut super::convert::clock(now)).await.or_throw()?;
+    let form = |is_winograd| if is_winograd { "Winograd" } else { "direct" };
+    to_js(&[tiles.map(crate::ops::Tiles::name), winograd.map(form)].concat())
+}
+
+#[cfg(not(feature = "webgpu"))]
+async fn time_tiles(_: &Device, _: &Function) -> JsResult<JsValue> {
+    to_js(&[""; 0])
 }
 
 #[cfg(feature = "webgpu")]
