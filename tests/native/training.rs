@@ -127,3 +127,32 @@ fn nesterovs_follows_jax() -> Result<()> {
 fn adam_follows_jax() -> Result<()> {
     check(serde_json::json!({ "type": "adam", "learningRate": 0.01 }), |g| &g.adam)
 }
+
+/// Where a feature is 0 for many updates, its velocity halves in each: after 127 of them it is subnormal, unless it was set to 0.
+#[test]
+fn decayed_state_is_not_left_subnormal() -> Result<()> {
+    const UPDATES: usize = 128;
+    let golden = golden();
+    let labels = (0..CLASSES).map(|c| c.to_string()).collect();
+    let tensors = vec![FeatureTensor { name: "x".into(), shape: [FEATURES].into() }];
+    let mut set = FeatureSet::new(tensors, UPDATES, labels, "key".into(), FloatType::F32)?;
+    for row in 0..UPDATES {
+        let x: Vec<f32> = (0..FEATURES).map(|at| if (at == 0) == (row == 0) { 1.0 } else { 0.0 }).collect();
+        set.set(row, row % CLASSES, &row.to_string(), &x)?;
+    }
+    let updater =
+        serde_json::from_value(serde_json::json!({ "type": "nesterovs", "learningRate": 0.01, "momentum": 0.5 }))
+            .expect("an updater");
+    let options =
+        FitOptions { epochs: 1, batch_size: 1, shuffle: false, updater: Some(updater), ..FitOptions::default() };
+    let model = model(&golden)?;
+    let tail = model.split(Some(&["x".into()]))?.tail;
+    let mut trainer = Trainer::new(&tail, &model.settings, Arc::new(set), None, options, None)?;
+    while !trainer.step()?.finished {}
+    let bytes = trainer.checkpoint()?;
+    let (length, rest) = bytes.split_first_chunk().expect("a safetensors file begins with the length of its header");
+    let values = rest[u64::from_le_bytes(*length) as usize..].as_chunks().0.iter().map(|x| f32::from_le_bytes(*x));
+    let (subnormal, normal): (Vec<f32>, Vec<f32>) = values.filter(|x| *x != 0.0).partition(|x| x.is_subnormal());
+    assert!(subnormal.is_empty() && !normal.is_empty(), "{subnormal:?}");
+    Ok(())
+}

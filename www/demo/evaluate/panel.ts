@@ -40,7 +40,7 @@ function verdict({ accuracy, accuracyInterval95: [low, high], count: total, perC
 
 function perClass({ perClass: classes }: Evaluation): HTMLElement {
   const head = ['Class', 'Found', 'Right when said', 'F1', 'Test photos'].map((text) => h('th', { scope: 'col' }, text));
-  const rows = classes.map((c) => h('tr', {}, h('th', { scope: 'row' }, c.label), h('td', {}, percent(c.recall)), h('td', {}, percent(c.precision)), h('td', {}, c.f1.toFixed(2)), h('td', {}, String(c.support))));
+  const rows = classes.map((c) => h('tr', {}, h('th', { scope: 'row', title: c.label }, c.label), h('td', {}, percent(c.recall)), h('td', {}, percent(c.precision)), h('td', {}, c.f1.toFixed(2)), h('td', {}, String(c.support))));
   return h('details', { class: 'per-class' }, h('summary', {}, 'Numbers of each class'),
     h('p', { class: 'muted' }, 'Found: share of a class that is recognised (recall). Right when said: share of these answers that is true (precision).'),
     h('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Numbers of each class' },
