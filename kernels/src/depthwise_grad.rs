@@ -1,7 +1,7 @@
 //! Gradients of [`super::depthwise`].
 
 use super::conv2d::ConvShape;
-use super::depthwise::{depthwise, widen};
+use super::depthwise::{PackedTaps, depthwise_taps, pack_taps, widen};
 use super::gemm::Epilogue;
 use super::scratch::Scratch;
 use super::simd::{F32x4, LANES, quad};
@@ -13,11 +13,9 @@ const BAND: usize = 64;
 /// Gradient by the input.
 pub fn depthwise_dx(s: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32], scratch: &mut Scratch) {
     let Some(adjoint) = s.adjoint() else { return scatter(s, dy, w, dx) };
-    let mut flipped = scratch.take(w.len());
-    for (y, x) in flipped.chunks_exact_mut(s.c).zip(w.chunks_exact(s.c).rev()) {
-        y.copy_from_slice(x);
-    }
-    depthwise(&adjoint, dy, &flipped, dx, Epilogue::default(), scratch);
+    let mut flipped = scratch.take_zeroed(PackedTaps::floats(s.kh * s.kw, s.c));
+    pack_taps(w.chunks_exact(s.c).rev(), &mut flipped);
+    depthwise_taps(&adjoint, dy, &flipped, dx, Epilogue::default(), scratch);
     scratch.give(flipped);
 }
 

@@ -30,7 +30,7 @@ pub mod winograd;
 
 pub use conv2d::{ConvShape, PackedConv, conv2d};
 pub use conv2d_grad::{conv2d_dw, conv2d_dx};
-pub use depthwise::depthwise;
+pub use depthwise::{PackedTaps, depthwise};
 pub use depthwise_grad::{depthwise_dw, depthwise_dx};
 pub use elementwise::{
     add, channel_scale_shift, clamp, clamp_dx, clamped, less, maximum, moving_average, mul, not_less, penalize, scale,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regraft_kernels::{PackedB, PackedConv, Scratch};
+use regraft_kernels::{PackedB, PackedConv, PackedTaps, Scratch};
 
 use crate::tensor::Shape;
 
@@ -25,6 +25,8 @@ pub enum Prepared {
     Matrix(Arc<PackedB>),
     /// Panels of convolution filters.
     Conv(Arc<PackedConv>),
+    /// Taps of depthwise filters.
+    Taps(Arc<PackedTaps>),
 }
 
 impl Prepared {
@@ -34,6 +36,7 @@ impl Prepared {
             Self::None => 0,
             Self::Matrix(b) => b.bytes(),
             Self::Conv(w) => w.bytes(),
+            Self::Taps(w) => w.bytes(),
         }
     }
 }

@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 #[cfg(any(test, feature = "conformance"))]
 use ndarray::ArrayD;
-use regraft_kernels::{self as cpu, ConvShape, Epilogue};
+use regraft_kernels::{self as cpu, ConvShape, Epilogue, PackedTaps};
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -10,7 +12,7 @@ use super::attributes::expect_f32;
 use super::conv2d::{for_each_tap, masked_reference};
 use super::conv2d::{gpu_window, masked};
 use super::sum_like::encode_sum_runs;
-use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View, Window, split_nhwc};
+use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, Prepared, SumLike, View, Window, split_nhwc};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
 use crate::kernels::wgsl::{self, Kernel, Work};
@@ -58,12 +60,28 @@ impl Operator for DepthwiseConv2d {
         Ok(TensorType::f32(self.layout.shape([s.n, s.oh, s.ow, s.c])))
     }
 
+    fn prepare(&self, x: &[&TensorType], values: &[Option<&[f32]>]) -> Prepared {
+        values[1].map_or(Prepared::None, |w| Prepared::Taps(Arc::new(PackedTaps::pack(x[1].shape[2], w))))
+    }
+
+    fn prepared_len(&self, x: &[&TensorType]) -> Option<usize> {
+        let [kh, kw, c] = x[1].shape[..] else { return None };
+        Some(PackedTaps::floats(kh * kw, c))
+    }
+
     fn eval_cpu(&self, cx: &mut CpuContext<'_>, x: &[View<'_>], y: &mut [f32]) {
         debug_assert_eq!(self.layout, Layout::Nhwc, "kernels read NHWC");
         let s = known(conv_shape(&self.window, split_nhwc(x[0].shape), x[1].shape));
+        match &mut *cx.prepared {
+            Prepared::Taps(_) if cx.fixed => {}
+            Prepared::Taps(w) => Arc::make_mut(w).repack(s.c, x[1].data),
+            prepared => *prepared = Prepared::Taps(Arc::new(PackedTaps::pack(s.c, x[1].data))),
+        }
         let bias = self.bias.then(|| x[2].data);
         let epilogue = Epilogue { bias, residual: None, clamp: self.clamp.map(Clamp::bounds) };
-        cpu::depthwise(&s, x[0].data, x[1].data, y, epilogue, cx.scratch);
+        if let Prepared::Taps(w) = &*cx.prepared {
+            cpu::depthwise(&s, x[0].data, w, y, epilogue, cx.scratch);
+        }
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
