@@ -201,10 +201,12 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
             }
         }
     }
-    for (r, acc) in acc.iter().enumerate() {
-        let y = y[r * cell.ld..][..NP * NR].as_chunks_mut::<NR>().0;
+    assert!((MR - 1) * cell.ld + NP * NR <= y.len());
+    for r in 0..MR {
         for q in 0..NP {
-            F32x4::store_pair(acc[q], &mut y[q]);
+            // Safety: the last of them ends where was asserted.
+            let y = unsafe { &mut *y.as_mut_ptr().add(r * cell.ld + q * NR).cast() };
+            F32x4::store_pair(acc[r][q], y);
         }
     }
 }
