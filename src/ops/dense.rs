@@ -11,7 +11,7 @@ use super::attributes::expect_f32;
 use super::{Clamp, CpuContext, GpuContext, GpuView, MatMul, Operator, Prepared, SumLike, View};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{self, Gemm, Kernel, Work};
+use crate::kernels::wgsl::{self, Gemm, Kernel, WORKGROUP, Work};
 use crate::tensor::TensorType;
 
 /// `y = x·w + b`. Inputs: `x` of `[m, k]`, `w` of `[k, n]`, then `b` of `[n]` if `bias`.
@@ -35,8 +35,8 @@ fn streams(x: &[&TensorType]) -> bool {
 /// From this many rows on, the tiles of a matrix product are full.
 const MATRIX_ROWS: usize = 3;
 
-/// Units of columns that a workgroup of `dense.wgsl` computes.
-const COLUMNS: usize = 8;
+/// Most invocations that share a unit of columns in `dense.wgsl`.
+const SLICES: usize = 8;
 
 /// How `dense.wgsl` reads weights.
 const WHOLE: &str = "
@@ -55,16 +55,18 @@ impl Dense {
         let (m, k, n) = (x[0].shape[0], x[1].shape[0], x[1].shape[1]);
         let (kind, unit) = wgsl::unit(n);
         let columns = n / unit;
-        let tiles = columns.div_ceil(COLUMNS);
+        let slices = wgsl::sharing(cx.limits().lanes, m * columns, SLICES);
+        let at_once = WORKGROUP as usize / slices;
+        let tiles = columns.div_ceil(at_once);
         // What is bound for its place alone is not read.
         let whole = [x[1].region; 2];
         let (weights, [w, factors]) = match x[1].halves().filter(|_| unit == 4) {
             Some(halves) => (HALVES, halves),
             None => (WHOLE, whole),
         };
-        let kernel = Kernel::new([kind, weights, include_str!("dense.wgsl")].concat())
+        let kernel = Kernel::new([kind, weights, include_str!("dense.wgsl"), wgsl::shares(slices)].concat())
             .with("HALVES", f64::from(u8::from(weights == HALVES)))
-            .with("COLUMNS", COLUMNS as f64)
+            .with("COLUMNS", at_once as f64)
             .with("BIAS", f64::from(u8::from(self.bias)))
             .with_bounds(self.clamp.map_or((f32::NEG_INFINITY, f32::INFINITY), Clamp::bounds));
         let bias = if self.bias { x[2].region } else { w };

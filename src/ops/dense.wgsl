@@ -1,4 +1,4 @@
-// y = clamp(x·w + b) for a few rows: a workgroup computes COLUMNS units of columns of one row, and its invocations share k.
+// y = clamp(x·w + b) for a few rows: a workgroup computes COLUMNS units of columns of one row, and its invocations share k (`total`).
 // A unit T is a column, or four of them; `w` and `fn weight` are written in dense.rs.
 struct Params { first: u32, width: u32, rows: u32, k: u32, columns: u32, tiles: u32 }
 
@@ -16,8 +16,6 @@ override HALVES: bool;
 override LOW: f32;
 override HIGH: f32;
 
-var<workgroup> parts: array<T, WG>;
-
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let i = p.first + wid.y * p.width + wid.x;
@@ -30,15 +28,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var k = lid / COLUMNS; k < p.k; k += slices) {
         sum = fma(T(x[row * p.k + k]), weight(k * p.columns + at), sum);
     }
-    parts[lid] = sum;
-    for (var half = slices / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lid < half * COLUMNS) {
-            parts[lid] += parts[lid + half * COLUMNS];
-        }
-    }
+    var v = total(lid, sum);
     if (lid < COLUMNS && column < p.columns) {
-        var v = parts[lid];
         if (HALVES) {
             v *= f[column];
         }

@@ -40,7 +40,9 @@ impl ColumnSums {
 
     /// Sums over `rows` rows of as many columns as `y` has elements; of very many rows, runs are summed first.
     pub(super) fn encode(self, cx: &mut GpuContext, x: &[Region], y: Region, rows: usize) -> Result<()> {
-        let parts = (rows / (RUN * slices(y.len, rows).0)).clamp(1, RUNS);
+        let lanes = cx.limits().lanes;
+        let slices = slices(lanes, y.len, rows).0;
+        let parts = (rows / (RUN * slices)).min(lanes as usize / (units(y.len) * slices)).clamp(1, RUNS);
         if parts == 1 {
             return self.encode_runs(cx, x, y, y.len, rows, rows);
         }
@@ -62,7 +64,7 @@ impl ColumnSums {
         run: usize,
     ) -> Result<()> {
         let (kind, width) = wgsl::unit(columns);
-        let (slices, tile) = slices(columns, run);
+        let (slices, tile) = slices(cx.limits().lanes, columns, run);
         let kernel = wgsl::columns(kind, self.term, slices * tile, tile);
         let (parts, tiles) = (y.len / columns, (columns / width).div_ceil(tile));
         let counts = [parts, tiles, columns / width, rows, run].map(|v| v as u32);
@@ -71,14 +73,23 @@ impl ColumnSums {
     }
 }
 
+fn units(columns: usize) -> usize {
+    columns / wgsl::unit(columns).1
+}
+
 /// Invocations that share the rows of a run, and units of columns of a workgroup.
-fn slices(columns: usize, run: usize) -> (usize, usize) {
-    let units = if columns.is_multiple_of(4) { columns / 4 } else { columns };
-    match run {
-        // Enough columns, or too few rows to share.
-        0..16 => (1, 64),
-        16..128 => (64 / units.next_power_of_two().min(16), units.next_power_of_two().min(16)),
-        _ => (256 / units.next_power_of_two().min(16), units.next_power_of_two().min(16)),
+fn slices(lanes: u64, columns: usize, run: usize) -> (usize, usize) {
+    let units = units(columns);
+    let tile = units.next_power_of_two().min(16);
+    let most = match run {
+        // Too few rows to share.
+        0..16 => 1,
+        16..128 => 64 / tile,
+        _ => 256 / tile,
+    };
+    match wgsl::sharing(lanes, units, most) {
+        1 => (1, 64),
+        slices => (slices, tile),
     }
 }
 

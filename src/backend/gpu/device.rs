@@ -29,8 +29,9 @@ pub struct GpuOptions {
     pub halves: Option<bool>,
 }
 
-/// [`GpuLimits::lanes`] of a device that runs shaders on the CPU: some workgroups a core.
-const SOFTWARE_LANES: u64 = 1024;
+/// [`GpuLimits::lanes`] of a device that runs shaders on the CPU: a workgroup for each of some cores. Larger tiles and fewer barriers are
+/// worth more there than more of them.
+const SOFTWARE_LANES: u64 = 256;
 /// Terms a sum of the products that tiles are timed with: those of layers, and some milliseconds on a weak GPU.
 const TILE_DEPTHS: [usize; 2] = [64, 2 * DEEP as usize];
 /// Channels of the convolutions that Winograd's form is timed with.

@@ -1,12 +1,10 @@
 // Sums over the rows of a matrix, `run` of them at a time, each run into a row of y. A workgroup has COLUMNS columns, its invocations
-// share the rows. The op brings `term`, of an element and its column, and the bindings. A column is an element, or four where T is a
+// share the rows (`total`). The op brings `term`, of an element and its column, and the bindings. A column is an element, or four where T is a
 // vector.
 struct Params { first: u32, width: u32, parts: u32, tiles: u32, columns: u32, rows: u32, run: u32, scale: f32, epsilon: f32 }
 
 override WG: u32;
 override COLUMNS: u32;
-
-var<workgroup> parts: array<T, WG>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -24,14 +22,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var row = part * p.run + lid / COLUMNS; row < end; row += slices) {
         sum += term(row * p.columns + at, at);
     }
-    parts[lid] = sum;
-    for (var half = slices / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lid < half * COLUMNS) {
-            parts[lid] += parts[lid + half * COLUMNS];
-        }
-    }
+    sum = total(lid, sum);
     if (lid < COLUMNS && column < p.columns) {
-        y[part * p.columns + column] = p.scale * parts[lid];
+        y[part * p.columns + column] = p.scale * sum;
     }
 }

@@ -33,8 +33,18 @@ pub(crate) fn unit(columns: usize) -> (&'static str, usize) {
 /// Sums over the rows of a matrix by workgroups of `invocations`, `tile` columns each: `term` is WGSL of
 /// `fn term(i: u32, column: u32) -> T` with the bindings, see `columns.wgsl`; `kind` says what `T` is.
 pub(crate) fn columns(kind: &str, term: &str, invocations: usize, tile: usize) -> Kernel {
-    let kernel = Kernel::new([kind, include_str!("columns.wgsl"), term].concat());
+    let kernel = Kernel::new([kind, include_str!("columns.wgsl"), shares(invocations / tile), term].concat());
     kernel.with("WG", invocations as f64).with("COLUMNS", tile as f64)
+}
+
+/// WGSL of `fn total(lid: u32, share: T) -> T`, see `shares.wgsl`, where as many invocations share a column: one needs no memory for it.
+pub(crate) fn shares(slices: usize) -> &'static str {
+    if slices == 1 { "fn total(lid: u32, share: T) -> T { return share; }\n" } else { include_str!("shares.wgsl") }
+}
+
+/// The largest power of two up to `most` that leaves no lane without an invocation, where each of `count` results takes as many.
+pub(crate) fn sharing(lanes: u64, count: usize, most: usize) -> usize {
+    1 << (lanes as usize / count.max(1)).clamp(1, most).ilog2()
 }
 
 /// Elements from which on a row gets as many invocations as every device allows.
