@@ -94,6 +94,7 @@ impl Operator for DepthwiseConv2d {
             bias: self.bias,
             clamp: self.clamp.map(Clamp::bounds),
             mask: None,
+            lanes: cx.limits().lanes,
         });
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
         cx.dispatch(&kernel, &inputs, &[y.region], &params, groups, work)
@@ -165,6 +166,8 @@ fn shapes() -> Vec<(Window, [&'static [usize]; 3])> {
         (window([2, 3], [1, 0, 2, 3], [1, 1]), [&[2, 6, 8, 3], &[4, 2, 3], &[2, 3, 4, 3]]),
         (window([1, 2], [2; 4], [2, 3]), [&[1, 7, 10, 5], &[3, 3, 5], &[1, 7, 4, 5]]),
         (Window::default(), [&[1, 3, 4, 33], &[3, 3, 33], &[1, 1, 2, 33]]),
+        // More taps than a GPU's kernel is written out for.
+        (window([1, 1], [4; 4], [1, 1]), [&[1, 9, 10, 4], &[9, 9, 4], &[1, 9, 10, 4]]),
     ]
 }
 
@@ -215,7 +218,8 @@ impl Operator for DepthwiseConv2dInputGrad {
         // Without strides it is a convolution of the gradient with the filters turned around; paddings below 0 wrap around.
         let padding = [0, 1].map(|d| (window.dilation[d] * (window.kernel[d] - 1)).wrapping_sub(window.padding[d]));
         let window = wgsl::WindowSizes { h: s.oh, w: s.ow, oh: s.h, ow: s.w, padding, ..window };
-        let turned = wgsl::Depthwise { n: s.n, c: s.c, window, flipped: true, bias: false, clamp: None, mask };
+        let lanes = cx.limits().lanes;
+        let turned = wgsl::Depthwise { n: s.n, c: s.c, window, flipped: true, bias: false, clamp: None, mask, lanes };
         let inputs = [x[0].region, x[1].region, x[2].region];
         let inputs = &inputs[..2 + usize::from(mask.is_some())];
         let (kernel, params, groups, work) = wgsl::depthwise(&turned);
