@@ -54,11 +54,15 @@ async fn run(case: &Case, x: &[Vec<f32>], weights: Weights, device: &Device) -> 
 
 gpu_test!(gpu_agrees_with_the_references, agrees);
 async fn agrees() -> Result<()> {
-    let [small, large, shared] = Tiles::ALL;
+    let [small, large, wide, shared] = Tiles::ALL;
     let mut tried = Tried::default();
-    for (lanes, tiles) in
-        [(GpuLimits::default().lanes, small), (FEW_LANES, small), (FEW_LANES, large), (FEW_LANES, shared)]
-    {
+    for (lanes, tiles) in [
+        (GpuLimits::default().lanes, small),
+        (FEW_LANES, small),
+        (FEW_LANES, large),
+        (FEW_LANES, wide),
+        (FEW_LANES, shared),
+    ] {
         let options = GpuOptions { lanes: Some(lanes), tiles: [tiles; 2], ..GpuOptions::default() };
         let (agreed, refused) = tried.agrees_on(gpu(options).await).await?;
         assert_eq!(refused, 0, "cases were refused");

@@ -169,10 +169,10 @@ async fn tiles() -> Result<()> {
     let gpu = gpu(GpuOptions { lanes: Some(64), ..GpuOptions::default() }).await;
     // Looks at the clock: two for each of a submission, an empty one and the work, three times for each kind of work and way to do it.
     const LOOKS: usize = 2 * 3 * 3;
-    let [small, large, _] = Tiles::ALL;
+    let [small, large, wide, _] = Tiles::ALL;
     for (times, tiles, winograd) in [
-        ([1.0, 2.0, 2.0, 1.0, 2.0, 1.0, 1.0, 2.0], [small, large], [true, false]),
-        ([2.0, 1.0, 1.0, 3.0, 3.0, 3.0, 2.0, 1.0], [large, small], [false, true]),
+        ([1.0, 2.0, 2.0, 1.0, 3.0, 3.0, 2.0, 1.0, 1.0, 2.0], [small, large], [true, false]),
+        ([2.0, 3.0, 1.0, 3.0, 2.0, 1.0, 3.0, 3.0, 2.0, 1.0], [large, wide], [false, true]),
     ] {
         let (mut looks, mut time) = (0, 0.0);
         let mut now = || {
@@ -183,7 +183,7 @@ async fn tiles() -> Result<()> {
             time
         };
         let found = gpu.time_tiles(&mut now).await?;
-        // A software adapter has two candidates.
+        // A software adapter has three candidates.
         assert_eq!((looks, found), (times.len() * LOOKS, (tiles, winograd)));
         assert_eq!((gpu.limits().tiles, gpu.limits().winograd), found);
     }

@@ -45,9 +45,9 @@ fn every_shader_is_valid() -> Result<()> {
         let halves = rounded(&x);
         for (x, weights) in [(&x, Weights::Fixed), (&x, Weights::Written), (&halves, Weights::Fixed)] {
             let plan = Plan::new(&graph_of(&case, x, weights)?, None)?;
-            let [small, large, shared] = Tiles::ALL;
+            let [small, large, wide, shared] = Tiles::ALL;
             for (lanes, tiles) in
-                [(GpuLimits::default().lanes, small), (1, small), (1, large), (1, shared), (8, shared)]
+                [(GpuLimits::default().lanes, small), (1, small), (1, large), (1, wide), (1, shared), (8, shared)]
             {
                 let winograd = [lanes == 8; 2];
                 match record(&plan, GpuLimits { lanes, tiles: [tiles; 2], winograd, ..GpuLimits::default() }) {

@@ -33,7 +33,7 @@ pub struct GpuOptions {
 /// worth more there than more of them.
 const SOFTWARE_LANES: u64 = 256;
 /// Terms a sum of the products that tiles are timed with: those of layers, and some milliseconds on a weak GPU.
-const TILE_DEPTHS: [usize; 2] = [64, 2 * DEEP as usize];
+const TILE_DEPTHS: [usize; 2] = [64, DEEP as usize];
 /// Channels of the convolutions that Winograd's form is timed with.
 const CONV_CHANNELS: [usize; 2] = [WIDE / 2, WIDE];
 /// Times that each is timed.

@@ -6,12 +6,12 @@ use crate::ops::{Conv2d, Layout, MatMul, Window};
 use crate::plan::Plan;
 use crate::tensor::{Tensor, TensorType};
 
-/// A product with just enough tiles of 8×8 for all lanes.
+/// A product with just enough tiles of 8×16 for all lanes.
 pub(super) fn product(lanes: u64, depth: usize) -> Result<Plan> {
     let side = 8 * (lanes.isqrt() + 1) as usize;
     let mut g = Graph::new();
     let x = g.input("x", TensorType::f32([side, depth]), false)?;
-    let w = g.input("w", TensorType::f32([depth, side]), false)?;
+    let w = g.input("w", TensorType::f32([depth, 2 * side]), false)?;
     let y = g.add("y", MatMul { trans_a: false, trans_b: false }, &[x, w])?;
     g.set_outputs(vec![y]);
     Plan::new(&g, None)

@@ -8,13 +8,15 @@
 mod shared;
 mod text;
 
-use super::tile::{Tile, Tiles, Tiling, WindowSizes};
+use super::tile::{Tile, Tiles, Tiling, WindowSizes, takes_sixteen};
 use super::{Kernel, WORKGROUP, Work};
 
 /// Most invocations that share a tile.
 const SLICES: u64 = 16;
 /// Steps along `k` that are worth an invocation of their own.
 const STEPS: u64 = 4;
+/// Most terms of a sum that is written out: a loop costs as much as some of them.
+const WRITTEN_OUT: usize = 32;
 /// Rows and columns of the tile of a workgroup, of which each invocation has 8×8.
 const BLOCK: u32 = 64;
 
@@ -99,16 +101,20 @@ impl Gemm {
     fn tile(&self) -> Tile {
         let (rows, columns, lanes) = (self.rows as u64, self.n as u64, self.tiling.lanes);
         let groups = self.groups as u64;
-        let fills = |height: u64| columns > 4 && rows.div_ceil(height) * columns.div_ceil(8) * groups >= lanes;
+        let fills =
+            |height: u64, width: u64| columns > 4 && rows.div_ceil(height) * columns.div_ceil(width) * groups >= lanes;
         let fastest = self.tiling.fastest((self.k * self.taps()) as u64);
         match () {
-            () if fastest != Tiles::FourByEight && rows > 4 && fills(8) => {
+            () if fastest == Tiles::EightBySixteen && rows > 4 && takes_sixteen(columns) && fills(8, 16) => {
+                Tile { rows: 8, columns: 4, shared: false }
+            }
+            () if fastest != Tiles::FourByEight && rows > 4 && fills(8, 8) => {
                 // Half of a workgroup's tile would be waste otherwise.
                 let fits = rows > u64::from(BLOCK) / 2 && columns > u64::from(BLOCK) / 2;
                 let whole = self.wide_x() && self.wide_y() && !self.transposed;
                 Tile { rows: 8, columns: 2, shared: fastest == Tiles::Workgroup && fits && whole }
             }
-            () if fills(4) => Tile { rows: 4, columns: 2, shared: false },
+            () if fills(4, 8) => Tile { rows: 4, columns: 2, shared: false },
             () => Tile { rows: 4, columns: 1, shared: false },
         }
     }
@@ -117,13 +123,22 @@ impl Gemm {
         self.window.as_ref().map_or(1, |(s, _)| s.kernel[0] * s.kernel[1])
     }
 
+    /// Steps along `k`: of four columns of `x`, where they can be read at a time.
+    fn steps(&self) -> usize {
+        if self.wide_x() { self.k / 4 } else { self.k }
+    }
+
+    /// Whether the text has no loops.
+    fn is_written_out(&self) -> bool {
+        self.k * self.taps() <= WRITTEN_OUT && !self.tile().shared && self.slices() == 1
+    }
+
     /// Invocations that share a tile: as many as fill the GPU and still have some columns each.
     fn slices(&self) -> u32 {
         if self.tile().shared {
             return 1;
         }
-        let steps = if self.wide_x() { self.k / 4 } else { self.k };
-        let most = (self.tiling.lanes / self.tiles().max(1)).min(steps as u64 / STEPS).clamp(1, SLICES);
+        let most = (self.tiling.lanes / self.tiles().max(1)).min(self.steps() as u64 / STEPS).clamp(1, SLICES);
         1 << most.ilog2()
     }
 

@@ -10,19 +10,22 @@ pub enum Tiles {
     FourByEight,
     /// Each invocation has 8×8.
     EightByEight,
+    /// Each invocation has 8×16: fewest reads, most registers.
+    EightBySixteen,
     /// A workgroup has 64×64, 8×8 each, and reads what they need once, into memory that it shares.
     Workgroup,
 }
 
 impl Tiles {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::FourByEight, Self::EightByEight, Self::Workgroup];
+    pub const ALL: [Self; 4] = [Self::FourByEight, Self::EightByEight, Self::EightBySixteen, Self::Workgroup];
 
     /// As in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::FourByEight => "4×8",
             Self::EightByEight => "8×8",
+            Self::EightBySixteen => "8×16",
             Self::Workgroup => "64×64 a workgroup",
         }
     }
@@ -56,6 +59,11 @@ pub(crate) struct Tile {
     pub(crate) columns: u32,
     /// Whether a workgroup reads for all of its invocations.
     pub(crate) shared: bool,
+}
+
+/// Whether tiles of 16 columns leave little of the last one empty.
+pub(super) fn takes_sixteen(columns: u64) -> bool {
+    columns.next_multiple_of(16) - columns <= columns / 8
 }
 
 /// A window that slides over the rows of the left matrix, which is an image batch.

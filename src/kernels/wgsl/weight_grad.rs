@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::tile::{Tiles, Tiling, WINDOW_FIELDS, WindowSizes, write_loader, write_store};
+use super::tile::{Tiles, Tiling, WINDOW_FIELDS, WindowSizes, takes_sixteen, write_loader, write_store};
 use super::{Kernel, WORKGROUP, Work};
 
 /// `y[tap][k, n] = Σ x[row at tap, k]·dy[row, n]` for each group: `x` of `… × groups·k`, `dy` of `rows × groups·n`, `y` of
@@ -22,6 +22,8 @@ pub(crate) struct WeightGrad {
 
 /// Rows that are worth an invocation of their own.
 const RUN: u64 = 32;
+/// Rows a turn of the loop, which costs as much as one of them.
+const AT_ONCE: u32 = 4;
 /// Most runs of rows.
 const RUNS: u64 = 64;
 
@@ -41,10 +43,14 @@ impl WeightGrad {
 
     /// Groups of four columns of `y` that an invocation computes.
     fn columns(&self) -> u64 {
-        // Large tiles of any kind are these here.
-        let wide = self.tiling.fastest(self.rows as u64) != Tiles::FourByEight;
-        let fills = self.tiles_of(2) >= self.tiling.lanes;
-        if wide && fills && self.n > 4 && self.k > 4 { 2 } else { 1 }
+        let fills = |columns| self.n > 4 && self.k > 4 && self.tiles_of(columns) >= self.tiling.lanes;
+        match self.tiling.fastest(self.rows as u64) {
+            Tiles::FourByEight => 1,
+            Tiles::EightBySixteen if takes_sixteen(self.n as u64) && fills(4) => 4,
+            // A workgroup has no tile of its own here.
+            _ if fills(2) => 2,
+            _ => 1,
+        }
     }
 
     fn column_tiles(&self) -> u64 {
@@ -163,7 +169,22 @@ impl WeightGrad {
             writeln!(t, "var i = first_row / p.ow % p.oh;")?;
             writeln!(t, "var image = first_row / (p.ow * p.oh) * p.h;")?;
         }
-        writeln!(t, "for (var row = first_row; row < end; row++) {{")?;
+        writeln!(t, "var row = first_row;")?;
+        // What is left of a run goes row by row, as rows that a window may skip do.
+        for rows in [AT_ONCE, 1].into_iter().filter(|rows| self.window.is_none() || *rows == 1) {
+            writeln!(t, "for (; row + {rows}u <= end; row += {rows}u) {{")?;
+            for row in 0..rows {
+                writeln!(t, "{{")?;
+                self.write_row(t, row)?;
+                writeln!(t, "}}")?;
+            }
+            writeln!(t, "}}")?;
+        }
+        Ok(())
+    }
+
+    /// The products of row `row + offset`.
+    fn write_row(&self, t: &mut String, offset: u32) -> std::fmt::Result {
         if self.window.is_some() {
             writeln!(t, "let h = i * p.stride_h + tap_h;")?;
             writeln!(t, "let w = j * p.stride_w + tap_w;")?;
@@ -173,10 +194,10 @@ impl WeightGrad {
             writeln!(t, "if (i == p.oh) {{ i = 0u; image += p.h; }}")?;
             writeln!(t, "if (h >= p.h || w >= p.w) {{ continue; }}")?;
         } else {
-            writeln!(t, "let x_row = row;")?;
+            writeln!(t, "let x_row = row + {offset}u;")?;
         }
         for c in 0..self.columns() {
-            writeln!(t, "let d{c} = load_dy(row, group, l{c});")?;
+            writeln!(t, "let d{c} = load_dy(row + {offset}u, group, l{c});")?;
         }
         for u in 0..self.quads() {
             // Rows beyond the last are computed from the last and not written.
@@ -188,6 +209,6 @@ impl WeightGrad {
                 }
             }
         }
-        writeln!(t, "}}")
+        Ok(())
     }
 }

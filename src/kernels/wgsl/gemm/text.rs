@@ -169,8 +169,22 @@ impl Gemm {
             }
             writeln!(t, "let n{r} = r{r} / (p.ow * p.oh) * p.h;")?;
         }
+        if let (Some((s, _)), true) = (&self.window, self.is_written_out()) {
+            let [kh, kw] = s.kernel;
+            for (tap_h, tap_w) in (0..kh).flat_map(|tap_h| (0..kw).map(move |tap_w| (tap_h, tap_w))) {
+                writeln!(t, "{{\nlet tap_h = {tap_h}u;\nlet tap_w = {tap_w}u;")?;
+                self.write_tap(t, read, direction)?;
+                writeln!(t, "}}")?;
+            }
+            return Ok(());
+        }
         writeln!(t, "for (var tap_h = 0u; tap_h < p.kh; tap_h++) {{")?;
         writeln!(t, "for (var tap_w = 0u; tap_w < p.kw; tap_w++) {{")?;
+        self.write_tap(t, read, direction)?;
+        writeln!(t, "}}\n}}")
+    }
+
+    fn write_tap(&self, t: &mut String, read: &[String], direction: Direction) -> std::fmt::Result {
         for r in read {
             // Positions left of or above the image wrap around to large numbers.
             match direction {
@@ -196,37 +210,49 @@ impl Gemm {
             (false, false) => "p.k",
         };
         writeln!(t, "let w_row = (tap_h * p.kw + tap_w) * {tap_rows};")?;
-        self.write_loop(t)?;
-        writeln!(t, "}}\n}}")
+        self.write_loop(t)
     }
 
-    /// The loop over the columns of `x`, from `x0`, `x1`… on.
+    /// The sum over the columns of `x`, from `x0`, `x1`… on.
     fn write_loop(&self, t: &mut String) -> std::fmt::Result {
-        let Tile { rows, columns, shared } = self.tile();
+        let Tile { columns, shared, .. } = self.tile();
         if shared {
             return self.write_shared_loop(t);
         }
-        let (zero, lanes): (&str, &[&str]) =
-            if self.wide_x() { ("vec4<f32>()", &[".x", ".y", ".z", ".w"]) } else { ("0.0", &[""]) };
         for c in (0..columns).filter(|_| self.transposed) {
             for j in 0..4 {
                 let row = format!("w_row + min(l{c} * 4u + {j}u, p.n - 1u)");
                 writeln!(t, "let v{c}_{j} = (({row}) * p.groups + group) * p.k;")?;
             }
         }
-        writeln!(t, "for (var k = k_first; k < k_end; k++) {{")?;
-        for c in (0..columns).filter(|_| self.transposed) {
-            for j in 0..4 {
-                writeln!(t, "let q{c}_{j} = w[v{c}_{j} + k];")?;
+        if self.is_written_out() {
+            for k in 0..self.steps() {
+                writeln!(t, "{{\nlet k = {k}u;")?;
+                self.write_step(t)?;
+                writeln!(t, "}}")?;
             }
+            return Ok(());
         }
+        writeln!(t, "for (var k = k_first; k < k_end; k++) {{")?;
+        self.write_step(t)?;
+        writeln!(t, "}}")
+    }
+
+    /// The products of column `k` of `x`, or of four of them.
+    fn write_step(&self, t: &mut String) -> std::fmt::Result {
+        let Tile { rows, columns, .. } = self.tile();
+        let (zero, lanes): (&str, &[&str]) =
+            if self.wide_x() { ("vec4<f32>()", &[".x", ".y", ".z", ".w"]) } else { ("0.0", &[""]) };
         for r in 0..rows {
             let value = format!("x[x{r} + k]");
             let value = if self.window.is_some() { format!("select({zero}, {value}, inside{r})") } else { value };
             writeln!(t, "let a{r} = {value};")?;
         }
-        for (lane, part) in lanes.iter().enumerate() {
-            for c in 0..columns {
+        for c in 0..columns {
+            for j in (0..4).filter(|_| self.transposed) {
+                writeln!(t, "let q{c}_{j} = w[v{c}_{j} + k];")?;
+            }
+            for (lane, part) in lanes.iter().enumerate() {
                 if self.transposed {
                     let [q0, q1, q2, q3] = [0, 1, 2, 3].map(|j| format!("q{c}_{j}{part}"));
                     writeln!(t, "let b{lane}_{c} = vec4<f32>({q0}, {q1}, {q2}, {q3});")?;
@@ -234,13 +260,11 @@ impl Gemm {
                     writeln!(t, "let b{lane}_{c} = load_w(w_row + k * {}u + {lane}u, group, l{c});", lanes.len())?;
                 }
             }
-            for r in 0..rows {
-                for c in 0..columns {
-                    writeln!(t, "s{r}_{c} = fma(vec4<f32>(a{r}{part}), b{lane}_{c}, s{r}_{c});")?;
-                }
+            for (r, (lane, part)) in (0..rows).flat_map(|r| lanes.iter().enumerate().map(move |lane| (r, lane))) {
+                writeln!(t, "s{r}_{c} = fma(vec4<f32>(a{r}{part}), b{lane}_{c}, s{r}_{c});")?;
             }
         }
-        writeln!(t, "}}")
+        Ok(())
     }
 
     fn write_results(&self, t: &mut String) -> std::fmt::Result {
