@@ -11,7 +11,7 @@ use super::sum_like::ColumnSums;
 use super::{Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{self, Kernel};
+use crate::kernels::wgsl::{self, Kernel, Region};
 use crate::tensor::{Shape, Tensor, TensorType};
 
 /// `y = (x − mean) / √(var + ε) · γ + β` per channel, with given statistics (Ioffe & Szegedy 2015, algorithm 2).
@@ -46,6 +46,24 @@ impl BatchNorm {
     }
 }
 
+/// Most cells of a channel that an invocation goes through.
+const CELLS: usize = 8;
+
+/// Runs a kernel made by `wgsl::channels` over the cells of `y`, with as many an invocation as leave no lane of the device without.
+pub(super) fn encode_channels(
+    cx: &mut GpuContext,
+    kernel: &Kernel,
+    x: &[Region],
+    y: Region,
+    channels: usize,
+    numbers: [f32; 2],
+) -> Result<()> {
+    let (units, rows) = (channels / wgsl::unit(channels).1, y.len / channels);
+    let each = (units * rows / cx.limits().lanes as usize).clamp(1, CELLS);
+    let params: Vec<u32> = [units, rows, each].into_iter().map(|v| v as u32).chain(numbers.map(f32::to_bits)).collect();
+    cx.dispatch_each(kernel, x, &[y], units * rows.div_ceil(each), &params)
+}
+
 impl Operator for BatchNorm {
     const NAME: &'static str = "batch_norm";
 
@@ -76,14 +94,11 @@ impl Operator for BatchNorm {
     }
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
-        let c = x[1].shape.len();
-        let (kind, width) = wgsl::unit(c);
-        let kernel = Kernel::new([kind, include_str!("batch_norm.wgsl")].concat())
+        let kernel = wgsl::channels(wgsl::unit(x[1].shape.len()).0, include_str!("batch_norm.wgsl"))
             .with("CLAMP", f64::from(u8::from(self.clamp.is_some())))
             .with_bounds(self.clamp.map(Clamp::bounds).unwrap_or_default());
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
-        let params = [(c / width) as u32, self.epsilon.to_bits()];
-        cx.dispatch_each(&kernel, &inputs, &[y.region], y.shape.len() / width, &params)
+        encode_channels(cx, &kernel, &inputs, y.region, x[1].shape.len(), [self.epsilon, 0.0])
     }
 
     fn backward(&self, g: &mut Graph, v: VertexId, dy: VertexId) -> Result<Vec<Option<VertexId>>> {

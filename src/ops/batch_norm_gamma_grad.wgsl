@@ -6,5 +6,9 @@
 @group(0) @binding(5) var<uniform> p: Params;
 
 fn term(i: u32, column: u32) -> T {
-    return dy[i] * (x[i] - mean[column]) / sqrt(variance[column] + T(p.epsilon));
+    return dy[i] * (x[i] - mean[column]);
+}
+
+fn factor(column: u32) -> T {
+    return T(1.0) / sqrt(variance[column] + T(p.epsilon));
 }

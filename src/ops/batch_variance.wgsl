@@ -7,3 +7,7 @@ fn term(i: u32, column: u32) -> T {
     let d = x[i] - mean[column];
     return d * d;
 }
+
+fn factor(column: u32) -> T {
+    return T(1.0);
+}

@@ -4,12 +4,13 @@ use regraft_kernels as cpu;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::expect_f32;
+use super::batch_norm::encode_channels;
 #[cfg(any(test, feature = "conformance"))]
 use super::{BatchMean, BatchVariance, Case};
 use super::{BatchNorm, BatchNormGammaGrad, Clamp, CpuContext, GpuContext, GpuView, Layout, Operator, SumLike, View};
 use crate::error::{Error, OpError, Result, ensure_op};
 use crate::graph::{Graph, VertexId};
-use crate::kernels::wgsl::{self, Kernel};
+use crate::kernels::wgsl;
 use crate::tensor::TensorType;
 
 /// `y = (x − mean) / √(var + ε) · γ + β` per channel with the statistics of the batch (Ioffe & Szegedy 2015, algorithm 1).
@@ -123,11 +124,9 @@ impl Operator for NormalizeBatchGrad {
 
     fn encode_gpu(&self, cx: &mut GpuContext, x: &[GpuView<'_>], y: GpuView<'_>) -> Result<()> {
         let (rows, c) = x[1].shape.rows_cols();
-        let (kind, width) = wgsl::unit(c);
-        let kernel = Kernel::new([kind, include_str!("normalize_batch_grad.wgsl")].concat());
+        let kernel = wgsl::channels(wgsl::unit(c).0, include_str!("normalize_batch_grad.wgsl"));
         let inputs: Vec<_> = x.iter().map(|x| x.region).collect();
-        let params = [(c / width) as u32, self.epsilon.to_bits(), (1.0 / rows as f32).to_bits()];
-        cx.dispatch_each(&kernel, &inputs, &[y.region], y.shape.len() / width, &params)
+        encode_channels(cx, &kernel, &inputs, y.region, c, [self.epsilon, 1.0 / rows as f32])
     }
 
     #[cfg(any(test, feature = "conformance"))]

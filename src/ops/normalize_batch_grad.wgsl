@@ -1,6 +1,4 @@
-// The gradient through the statistics of the batch too. A channel is an element, or four where T is a vector.
-struct Params { first: u32, width: u32, count: u32, channels: u32, epsilon: f32, share: f32 }
-
+// The gradient through the statistics of the batch too.
 @group(0) @binding(0) var<storage, read> dy: array<T>;
 @group(0) @binding(1) var<storage, read> x: array<T>;
 @group(0) @binding(2) var<storage, read> gamma: array<T>;
@@ -8,17 +6,16 @@ struct Params { first: u32, width: u32, count: u32, channels: u32, epsilon: f32,
 @group(0) @binding(4) var<storage, read> variance: array<T>;
 @group(0) @binding(5) var<storage, read> dgamma: array<T>;
 @group(0) @binding(6) var<storage, read> dbeta: array<T>;
-@group(0) @binding(7) var<storage, read_write> dx: array<T>;
+@group(0) @binding(7) var<storage, read_write> y: array<T>;
 @group(0) @binding(8) var<uniform> p: Params;
 
-override WG: u32;
+struct Channel { mean: T, factor: T, slope: T, shift: T }
 
-@compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let i = (p.first + wid.y * p.width + wid.x) * WG + lid;
-    if (i < p.count) {
-        let c = i % p.channels;
-        let r = T(1.0) / sqrt(variance[c] + T(p.epsilon));
-        dx[i] = gamma[c] * r * (dy[i] - p.share * (dbeta[c] + (x[i] - mean[c]) * r * dgamma[c]));
-    }
+fn channel(c: u32) -> Channel {
+    let r = T(1.0) / sqrt(variance[c] + T(p.epsilon));
+    return Channel(mean[c], gamma[c] * r, p.share * r * dgamma[c], p.share * dbeta[c]);
+}
+
+fn value(i: u32, channel: Channel) -> T {
+    return channel.factor * (dy[i] - (channel.shift + (x[i] - channel.mean) * channel.slope));
 }

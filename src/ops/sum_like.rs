@@ -24,10 +24,10 @@ const RUN: usize = 64;
 /// Most runs of rows that a second dispatch sums up.
 const RUNS: usize = 64;
 
-/// `scale · Σ term` over the rows of a matrix, for each column.
+/// `scale · factor · Σ term` over the rows of a matrix, for each column.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ColumnSums {
-    /// WGSL of `fn term(i: u32, column: u32) -> T`, with the bindings; see `columns.wgsl`.
+    /// WGSL of `fn term(i: u32, column: u32) -> T` and `fn factor(column: u32) -> T`, with the bindings; see `columns.wgsl`.
     pub(super) term: &'static str,
     pub(super) scale: f32,
     /// For the term.

@@ -5,3 +5,7 @@
 fn term(i: u32, column: u32) -> T {
     return x[i];
 }
+
+fn factor(column: u32) -> T {
+    return T(1.0);
+}

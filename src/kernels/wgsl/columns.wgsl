@@ -1,5 +1,5 @@
 // Sums over the rows of a matrix, `run` of them at a time, each run into a row of y. A workgroup has COLUMNS columns, its invocations
-// share the rows (`total`). The op brings `term`, of an element and its column, and the bindings. A column is an element, or four where T is a
+// share the rows (`total`). The op brings `term`, of an element and its column, `factor`, of the sum of a column, and the bindings. A column is an element, or four where T is a
 // vector.
 struct Params { first: u32, width: u32, parts: u32, tiles: u32, columns: u32, rows: u32, run: u32, scale: f32, epsilon: f32 }
 
@@ -24,6 +24,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
     sum = total(lid, sum);
     if (lid < COLUMNS && column < p.columns) {
-        y[part * p.columns + column] = p.scale * sum;
+        y[part * p.columns + column] = p.scale * factor(column) * sum;
     }
 }

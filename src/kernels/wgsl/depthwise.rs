@@ -46,10 +46,10 @@ pub(crate) fn depthwise(d: &Depthwise) -> (Kernel, Vec<u32>, u64, Work) {
 }
 
 /// For each place that is read: which results it goes into, with which tap.
-type Reads = BTreeMap<usize, Vec<(usize, usize)>>;
+pub(super) type Reads = BTreeMap<usize, Vec<(usize, usize)>>;
 
 /// Places along one dimension that as many `results` read through as many `taps`.
-fn reads(results: usize, taps: usize, stride: usize, dilation: usize) -> Reads {
+pub(super) fn reads(results: usize, taps: usize, stride: usize, dilation: usize) -> Reads {
     let mut reads = Reads::new();
     for (result, tap) in (0..results).flat_map(|result| (0..taps).map(move |tap| (result, tap))) {
         reads.entry(result * stride + tap * dilation).or_default().push((result, tap));

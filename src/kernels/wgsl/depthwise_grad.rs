@@ -1,7 +1,9 @@
-//! Gradient of depthwise filters: an invocation sums one row of taps of a channel, or of four, over a run of lines.
+//! Gradient of depthwise filters: an invocation sums one row of taps of a channel, or of four, over a run of lines, several places at a
+//! time, so that what they share is read once.
 
 use std::fmt::Write;
 
+use super::depthwise::{Reads, reads};
 use super::{Kernel, WindowSizes, Work};
 
 /// Sizes; `window` is that of the forward op. Bindings: `x`, `dy`, `y` of `runs × kh·kw × c`.
@@ -14,6 +16,8 @@ pub(crate) struct DepthwiseWeightGrad {
     pub(crate) lanes: u64,
 }
 
+/// Most places of a line that are added up at a time.
+const PLACES: usize = 8;
 /// Most runs of lines.
 const RUNS: usize = 64;
 
@@ -47,11 +51,21 @@ impl DepthwiseWeightGrad {
         self.filters() * self.runs()
     }
 
+    /// Places of a line that are added up at a time, so that none is left.
+    fn places(&self) -> usize {
+        (1..=PLACES.min(self.window.ow)).rev().find(|places| self.window.ow.is_multiple_of(*places)).unwrap_or(1)
+    }
+
+    /// What of a line of `x` the places see.
+    fn reads(&self) -> Reads {
+        reads(self.places(), self.window.kernel[1], self.window.stride[1], self.window.dilation[1])
+    }
+
     /// Each place of `dy` is loaded for each row of taps, with what the taps see.
     pub(crate) fn work(&self) -> Work {
         let [kh, kw] = self.window.kernel;
         let places = (self.lines() * self.window.ow * self.c * kh) as u64;
-        Work { macs: places * kw as u64, loads: places * (1 + kw as u64) }
+        Work { macs: places * kw as u64, loads: places + places / self.places() as u64 * self.reads().len() as u64 }
     }
 
     /// Words of `Params` after `count`.
@@ -94,13 +108,19 @@ impl DepthwiseWeightGrad {
         writeln!(t, "let h = line % p.oh * p.stride_h + tap * p.dilation_h - p.top;")?;
         writeln!(t, "if (h >= p.h) {{ continue; }}")?;
         writeln!(t, "let x_row = (line / p.oh * p.h + h) * p.w;")?;
-        writeln!(t, "for (var column = 0u; column < p.ow; column++) {{")?;
-        writeln!(t, "let d = dy[(line * p.ow + column) * p.channels + c];")?;
+        let places = self.places();
+        writeln!(t, "for (var column = 0u; column < p.ow; column += {places}u) {{")?;
+        for place in 0..places {
+            writeln!(t, "let d{place} = dy[(line * p.ow + column + {place}u) * p.channels + c];")?;
+        }
         writeln!(t, "let left = column * p.stride_w - p.left;")?;
-        for q in 0..taps {
-            writeln!(t, "let w{q} = left + {q}u * p.dilation_w;")?;
-            writeln!(t, "let x{q} = x[(x_row + min(w{q}, p.w - 1u)) * p.channels + c];")?;
-            writeln!(t, "s{q} = fma(select(T(), x{q}, w{q} < p.w), d, s{q});")?;
+        for (offset, uses) in self.reads() {
+            writeln!(t, "let w{offset} = left + {offset}u;")?;
+            let value = format!("x[(x_row + min(w{offset}, p.w - 1u)) * p.channels + c]");
+            writeln!(t, "let x{offset} = select(T(), {value}, w{offset} < p.w);")?;
+            for (place, q) in uses {
+                writeln!(t, "s{q} = fma(x{offset}, d{place}, s{q});")?;
+            }
         }
         writeln!(t, "}}\n}}")?;
         for q in 0..taps {

@@ -31,10 +31,16 @@ pub(crate) fn unit(columns: usize) -> (&'static str, usize) {
 }
 
 /// Sums over the rows of a matrix by workgroups of `invocations`, `tile` columns each: `term` is WGSL of
-/// `fn term(i: u32, column: u32) -> T` with the bindings, see `columns.wgsl`; `kind` says what `T` is.
+/// `fn term(i: u32, column: u32) -> T` and `fn factor(column: u32) -> T` with the bindings, see `columns.wgsl`; `kind` says what `T` is.
 pub(crate) fn columns(kind: &str, term: &str, invocations: usize, tile: usize) -> Kernel {
     let kernel = Kernel::new([kind, include_str!("columns.wgsl"), shares(invocations / tile), term].concat());
     kernel.with("WG", invocations as f64).with("COLUMNS", tile as f64)
+}
+
+/// Cells of a channel by one invocation, so that what they have in common is read once; `f` is WGSL with the bindings, see
+/// `channels.wgsl`; `kind` says what `T` is.
+pub(crate) fn channels(kind: &str, f: &str) -> Kernel {
+    Kernel::new([kind, include_str!("channels.wgsl"), f].concat())
 }
 
 /// WGSL of `fn total(lid: u32, share: T) -> T`, see `shares.wgsl`, where as many invocations share a column: one needs no memory for it.

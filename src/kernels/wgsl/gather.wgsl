@@ -16,10 +16,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
     var rest = i;
     var at = p.offset;
-    for (var d = 0u; d < p.rank; d++) {
+    // What is left by then is the place in the last dimension; without any, it is 0.
+    let last = max(p.rank, 1u) - 1u;
+    for (var d = 0u; d < last; d++) {
         let dim = p.dims[d];
-        at += (rest % dim.x) * dim.y;
-        rest /= dim.x;
+        let outer = rest / dim.x;
+        at += (rest - outer * dim.x) * dim.y;
+        rest = outer;
     }
+    at += rest * p.dims[last].y;
     y[i] = x[at];
 }

@@ -18,8 +18,8 @@ use std::borrow::Cow;
 pub(crate) use depthwise::{Depthwise, depthwise};
 pub(crate) use depthwise_grad::DepthwiseWeightGrad;
 pub(crate) use elementwise::{
-    RANK, Strided, binary, broadcast, broadcast_dims, columns, dim_words, gather, joined, repeated, rows, shares,
-    sharing, unary, unit, update,
+    RANK, Strided, binary, broadcast, broadcast_dims, channels, columns, dim_words, gather, joined, repeated, rows,
+    shares, sharing, unary, unit, update,
 };
 pub(crate) use gemm::{Direction, Gemm};
 #[cfg(feature = "webgpu")]
