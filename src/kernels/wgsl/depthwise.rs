@@ -199,8 +199,13 @@ impl Depthwise {
         if self.bias {
             writeln!(t, "let bias = b[c];")?;
         }
+        let [rows, columns] = self.tile();
+        let is_whole = self.window.oh.is_multiple_of(rows) && self.window.ow.is_multiple_of(columns);
         for (r, j) in self.sums() {
-            writeln!(t, "if (row + {r}u < p.oh && column + {j}u < p.ow) {{")?;
+            match is_whole {
+                true => writeln!(t, "{{")?,
+                false => writeln!(t, "if (row + {r}u < p.oh && column + {j}u < p.ow) {{")?,
+            }
             writeln!(t, "var v = s{r}_{j}{};", if self.bias { " + bias" } else { "" })?;
             if self.clamp.is_some() {
                 // Unlike `clamp`, comparisons leave NaN as it is.

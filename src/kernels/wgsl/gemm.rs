@@ -158,6 +158,11 @@ impl Gemm {
         if tile.shared { [u64::from(BLOCK); 2] } else { [u64::from(tile.rows), 4 * u64::from(tile.columns)] }
     }
 
+    /// Whether no tile has columns beyond the last.
+    fn is_whole(&self) -> bool {
+        (self.n as u64).is_multiple_of(self.extent()[1])
+    }
+
     fn column_tiles(&self) -> u64 {
         (self.n as u64).div_ceil(self.extent()[1])
     }

@@ -93,13 +93,13 @@ pub(super) const WINDOW_FIELDS: &str =
     "h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_h: u32, stride_w: u32,
 dilation_h: u32, dilation_w: u32, top: u32, left: u32,";
 
-/// `load_x(row, group, column)` of matrix `x`: four of its columns; `columns` is the field with those of a group.
+/// `load_x(row, column)` of matrix `x`: four of its columns; a row of a group begins at `row`, and `columns` is the field with how many it has.
 pub(super) fn write_loader(t: &mut String, name: &str, columns: &str, wide: bool) -> std::fmt::Result {
-    writeln!(t, "fn load_{name}(row: u32, group: u32, column: u32) -> vec4<f32> {{")?;
+    writeln!(t, "fn load_{name}(row: u32, column: u32) -> vec4<f32> {{")?;
     if wide {
-        writeln!(t, "return {name}[(row * p.groups + group) * (p.{columns} / 4u) + column];")?;
+        writeln!(t, "return {name}[row + column];")?;
     } else {
-        writeln!(t, "let at = (row * p.groups + group) * p.{columns} + column * 4u;")?;
+        writeln!(t, "let at = row + column * 4u;")?;
         writeln!(t, "let left = p.{columns} - 1u - column * 4u;")?;
         writeln!(t, "return vec4<f32>({name}[at], {name}[at + min(1u, left)],")?;
         writeln!(t, "{name}[at + min(2u, left)], {name}[at + min(3u, left)]);")?;
@@ -108,19 +108,25 @@ pub(super) fn write_loader(t: &mut String, name: &str, columns: &str, wide: bool
 }
 
 /// [`write_loader`] for 16-bit floats, whose columns come in fours.
-pub(super) fn write_half_loader(t: &mut String, name: &str, columns: &str) -> std::fmt::Result {
-    writeln!(t, "fn load_{name}(row: u32, group: u32, column: u32) -> vec4<f32> {{")?;
-    writeln!(t, "let pairs = {name}[(row * p.groups + group) * (p.{columns} / 4u) + column];")?;
+pub(super) fn write_half_loader(t: &mut String, name: &str) -> std::fmt::Result {
+    writeln!(t, "fn load_{name}(row: u32, column: u32) -> vec4<f32> {{")?;
+    writeln!(t, "let pairs = {name}[row + column];")?;
     writeln!(t, "return vec4<f32>(unpack2x16float(pairs.x), unpack2x16float(pairs.y));")?;
     writeln!(t, "}}")
 }
 
-/// Stores `v`, four columns of `y`.
+/// Where a row of a group begins in a matrix of as many columns a group as the field `columns` has.
+pub(super) fn row_start(row: &str, columns: &str, wide: bool) -> String {
+    let unit = if wide { " / 4u" } else { "" };
+    format!("({row} * p.groups + group) * (p.{columns}{unit})")
+}
+
+/// Stores `v`, four columns of `y`, in the row that begins at `row`.
 pub(super) fn write_store(t: &mut String, row: &str, column: &str, wide: bool) -> std::fmt::Result {
     if wide {
-        return writeln!(t, "y[({row} * p.groups + group) * (p.n / 4u) + {column}] = v;");
+        return writeln!(t, "y[{row} + {column}] = v;");
     }
-    writeln!(t, "let at = ({row} * p.groups + group) * p.n + {column} * 4u;")?;
+    writeln!(t, "let at = {row} + {column} * 4u;")?;
     writeln!(t, "let left = p.n - 1u - {column} * 4u;")?;
     writeln!(t, "y[at] = v.x;")?;
     for (lane, part) in [(1, "y"), (2, "z"), (3, "w")] {

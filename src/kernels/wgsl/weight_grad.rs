@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::tile::{Tiles, Tiling, WINDOW_FIELDS, WindowSizes, takes_sixteen, write_loader, write_store};
+use super::tile::{Tiles, Tiling, WINDOW_FIELDS, WindowSizes, row_start, takes_sixteen, write_loader, write_store};
 use super::{Kernel, WORKGROUP, Work};
 
 /// `y[tap][k, n] = Σ x[row at tap, k]·dy[row, n]` for each group: `x` of `… × groups·k`, `dy` of `rows × groups·n`, `y` of
@@ -55,6 +55,11 @@ impl WeightGrad {
 
     fn column_tiles(&self) -> u64 {
         (self.n as u64).div_ceil(4 * self.columns())
+    }
+
+    /// Whether no tile has rows or columns beyond the last.
+    fn is_whole(&self) -> bool {
+        (self.k as u64).is_multiple_of(4 * self.quads()) && (self.n as u64).is_multiple_of(4 * self.columns())
     }
 
     fn tiles_of(&self, columns: u64) -> u64 {
@@ -126,11 +131,19 @@ impl WeightGrad {
         for c in 0..self.columns() {
             // Columns beyond the last are computed from the last and not written.
             writeln!(t, "let c{c} = tile % p.column_tiles * {}u + {c}u;", self.columns())?;
-            writeln!(t, "let l{c} = min(c{c}, (p.n - 1u) / 4u);")?;
+            match self.is_whole() {
+                true => writeln!(t, "let l{c} = c{c};")?,
+                false => writeln!(t, "let l{c} = min(c{c}, (p.n - 1u) / 4u);")?,
+            }
         }
         writeln!(t, "var rest = tile / p.column_tiles;")?;
         for u in 0..self.quads() {
             writeln!(t, "let quad{u} = rest % p.row_tiles * {}u + {u}u;", self.quads())?;
+            // So are rows.
+            match self.is_whole() {
+                true => writeln!(t, "let u{u} = quad{u};")?,
+                false => writeln!(t, "let u{u} = min(quad{u}, (p.k - 1u) / 4u);")?,
+            }
         }
         writeln!(t, "rest /= p.row_tiles;")?;
         writeln!(t, "let group = rest % p.groups;")?;
@@ -144,10 +157,14 @@ impl WeightGrad {
         self.write_loop(t)?;
         for (r, c) in self.sums() {
             let (u, lane) = (r / 4, r % 4);
-            writeln!(t, "if (quad{u} * 4u + {lane}u < p.k && c{c} == l{c}) {{")?;
+            match self.is_whole() {
+                true => writeln!(t, "{{")?,
+                false => writeln!(t, "if (quad{u} * 4u + {lane}u < p.k && c{c} == l{c}) {{")?,
+            }
             writeln!(t, "let v = s{r}_{c};")?;
             // `rest` is run and tap.
-            write_store(t, &format!("(rest * p.k + quad{u} * 4u + {lane}u)"), &format!("c{c}"), wide_y)?;
+            let row = row_start(&format!("(rest * p.k + quad{u} * 4u + {lane}u)"), "n", wide_y);
+            write_store(t, &format!("({row})"), &format!("c{c}"), wide_y)?;
             writeln!(t, "}}")?;
         }
         writeln!(t, "}}")
@@ -196,12 +213,13 @@ impl WeightGrad {
         } else {
             writeln!(t, "let x_row = row + {offset}u;")?;
         }
+        writeln!(t, "let x_start = {};", row_start("x_row", "k", self.k.is_multiple_of(4)))?;
+        writeln!(t, "let dy_start = {};", row_start(&format!("(row + {offset}u)"), "n", self.n.is_multiple_of(4)))?;
         for c in 0..self.columns() {
-            writeln!(t, "let d{c} = load_dy(row + {offset}u, group, l{c});")?;
+            writeln!(t, "let d{c} = load_dy(dy_start, l{c});")?;
         }
         for u in 0..self.quads() {
-            // Rows beyond the last are computed from the last and not written.
-            writeln!(t, "let a{u} = load_x(x_row, group, min(quad{u}, (p.k - 1u) / 4u));")?;
+            writeln!(t, "let a{u} = load_x(x_start, u{u});")?;
             for (lane, part) in ["x", "y", "z", "w"].iter().enumerate() {
                 let r = u as usize * 4 + lane;
                 for c in 0..self.columns() {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{BLOCK, Gemm};
 use crate::kernels::wgsl::WORKGROUP;
-use crate::kernels::wgsl::tile::Tile;
+use crate::kernels::wgsl::tile::{Tile, row_start};
 
 /// Groups of four columns of the left matrix that are read at a time.
 const QUADS: u32 = 4;
@@ -33,7 +33,8 @@ impl Gemm {
             writeln!(t, "let at{i} = lid + {}u;", i * WORKGROUP)?;
             writeln!(t, "let k{i} = k * 4u + at{i} / {COLUMNS}u;")?;
             writeln!(t, "let column{i} = min(column_tile * {COLUMNS}u + at{i} % {COLUMNS}u, last_column);")?;
-            writeln!(t, "let b{i} = load_w(w_row + min(k{i}, p.k * 4u - 1u), group, column{i});")?;
+            let row = row_start(&format!("(w_row + min(k{i}, p.k * 4u - 1u))"), "n", true);
+            writeln!(t, "let b{i} = load_w({row}, column{i});")?;
             writeln!(t, "right_part[at{i}] = select(vec4<f32>(), b{i}, k{i} < p.k * 4u);")?;
         }
         writeln!(t, "workgroupBarrier();")?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{BLOCK, Direction, Gemm};
 use crate::kernels::wgsl::WORKGROUP;
-use crate::kernels::wgsl::tile::{Tile, WINDOW_FIELDS, write_half_loader, write_loader, write_store};
+use crate::kernels::wgsl::tile::{Tile, WINDOW_FIELDS, row_start, write_half_loader, write_loader, write_store};
 
 impl Gemm {
     pub(super) fn text(&self) -> String {
@@ -55,9 +55,12 @@ impl Gemm {
         let Tile { rows, columns, shared } = self.tile();
         // Tiles beyond the last are computed from the last and not written, so that all invocations meet at the barrier.
         writeln!(t, "let i = min(index, p.tiles - 1u);")?;
-        writeln!(t, "let column_tile = i % p.column_tiles;")?;
-        writeln!(t, "let group = (i / p.column_tiles) % p.groups;")?;
-        writeln!(t, "let row = i / (p.column_tiles * p.groups) * {}u;", self.extent()[0])?;
+        // Products are cheaper than remainders.
+        writeln!(t, "let band = i / p.column_tiles;")?;
+        writeln!(t, "let column_tile = i - band * p.column_tiles;")?;
+        writeln!(t, "let row_tile = band / p.groups;")?;
+        writeln!(t, "let group = band - row_tile * p.groups;")?;
+        writeln!(t, "let row = row_tile * {}u;", self.extent()[0])?;
         writeln!(t, "let last_column = (p.n - 1u) / 4u;")?;
         for c in 0..columns {
             match shared {
@@ -65,7 +68,10 @@ impl Gemm {
                 false => writeln!(t, "let c{c} = column_tile * {columns}u + {c}u;")?,
             }
             // Columns beyond the last are computed from the last and not written.
-            writeln!(t, "let l{c} = min(c{c}, last_column);")?;
+            match self.is_whole() {
+                true => writeln!(t, "let l{c} = c{c};")?,
+                false => writeln!(t, "let l{c} = min(c{c}, last_column);")?,
+            }
         }
         for r in 0..rows {
             match shared {
@@ -129,7 +135,7 @@ impl Gemm {
             writeln!(t, "override LOW: f32;\noverride HIGH: f32;")?;
         }
         if self.halves {
-            write_half_loader(t, "w", "n")?;
+            write_half_loader(t, "w")?;
         }
         let matrices = [
             ("w", !self.transposed && !self.halves),
@@ -157,17 +163,20 @@ impl Gemm {
     /// The same for each tap.
     fn write_taps(&self, t: &mut String, read: &[String], direction: Direction) -> std::fmt::Result {
         for r in read {
+            writeln!(t, "let line{r} = r{r} / p.ow;")?;
+            writeln!(t, "let image{r} = line{r} / p.oh;")?;
+            let (column, line) = (format!("(r{r} - line{r} * p.ow)"), format!("(line{r} - image{r} * p.oh)"));
             match direction {
                 Direction::Forward => {
-                    writeln!(t, "let j{r} = (r{r} % p.ow) * p.stride_w - p.left;")?;
-                    writeln!(t, "let i{r} = (r{r} / p.ow % p.oh) * p.stride_h - p.top;")?;
+                    writeln!(t, "let j{r} = {column} * p.stride_w - p.left;")?;
+                    writeln!(t, "let i{r} = {line} * p.stride_h - p.top;")?;
                 }
                 Direction::Backward => {
-                    writeln!(t, "let j{r} = r{r} % p.ow + p.left;")?;
-                    writeln!(t, "let i{r} = r{r} / p.ow % p.oh + p.top;")?;
+                    writeln!(t, "let j{r} = {column} + p.left;")?;
+                    writeln!(t, "let i{r} = {line} + p.top;")?;
                 }
             }
-            writeln!(t, "let n{r} = r{r} / (p.ow * p.oh) * p.h;")?;
+            writeln!(t, "let n{r} = image{r} * p.h;")?;
         }
         if let (Some((s, _)), true) = (&self.window, self.is_written_out()) {
             let [kh, kw] = s.kernel;
@@ -225,6 +234,9 @@ impl Gemm {
                 writeln!(t, "let v{c}_{j} = (({row}) * p.groups + group) * p.k;")?;
             }
         }
+        if !self.transposed {
+            writeln!(t, "let w_step = p.groups * (p.n{});", if self.wide_y() { " / 4u" } else { "" })?;
+        }
         if self.is_written_out() {
             for k in 0..self.steps() {
                 writeln!(t, "{{\nlet k = {k}u;")?;
@@ -248,6 +260,10 @@ impl Gemm {
             let value = if self.window.is_some() { format!("select({zero}, {value}, inside{r})") } else { value };
             writeln!(t, "let a{r} = {value};")?;
         }
+        if !self.transposed {
+            let row = format!("(w_row + k * {}u)", lanes.len());
+            writeln!(t, "let w_first = {};", row_start(&row, "n", self.wide_y()))?;
+        }
         for c in 0..columns {
             for j in (0..4).filter(|_| self.transposed) {
                 writeln!(t, "let q{c}_{j} = w[v{c}_{j} + k];")?;
@@ -257,7 +273,7 @@ impl Gemm {
                     let [q0, q1, q2, q3] = [0, 1, 2, 3].map(|j| format!("q{c}_{j}{part}"));
                     writeln!(t, "let b{lane}_{c} = vec4<f32>({q0}, {q1}, {q2}, {q3});")?;
                 } else {
-                    writeln!(t, "let b{lane}_{c} = load_w(w_row + k * {}u + {lane}u, group, l{c});", lanes.len())?;
+                    writeln!(t, "let b{lane}_{c} = load_w(w_first + {lane}u * w_step, l{c});")?;
                 }
             }
             for (r, (lane, part)) in (0..rows).flat_map(|r| lanes.iter().enumerate().map(move |lane| (r, lane))) {
@@ -269,11 +285,13 @@ impl Gemm {
 
     fn write_results(&self, t: &mut String) -> std::fmt::Result {
         let Tile { rows, columns, shared } = self.tile();
+        // Of what has one row.
+        let only = row_start("0u", "n", self.wide_y());
         for c in (0..columns).filter(|_| self.halves) {
-            writeln!(t, "let factor{c} = load_f(0u, group, l{c});")?;
+            writeln!(t, "let factor{c} = load_f({only}, l{c});")?;
         }
         for c in (0..columns).filter(|_| self.bias) {
-            writeln!(t, "let bias{c} = load_b(0u, group, l{c});")?;
+            writeln!(t, "let bias{c} = load_b({only}, l{c});")?;
         }
         let (slices, at_once) = (self.slices(), self.tiles_at_once());
         let part = |r: u32, c: u32| (r * columns + c) * WORKGROUP;
@@ -289,8 +307,12 @@ impl Gemm {
                 1 => writeln!(t, "if (row{r} < p.rows) {{")?,
                 _ => writeln!(t, "if (slice == {}u && index < p.tiles && row{r} < p.rows) {{", r % slices)?,
             }
+            writeln!(t, "let y{r} = {};", row_start(&format!("row{r}"), "n", self.wide_y()))?;
             for c in 0..columns {
-                writeln!(t, "if (c{c} <= last_column) {{")?;
+                match self.is_whole() {
+                    true => writeln!(t, "{{")?,
+                    false => writeln!(t, "if (c{c} <= last_column) {{")?,
+                }
                 match slices {
                     1 => writeln!(t, "var v = s{r}_{c};")?,
                     _ => writeln!(t, "var v = parts[{}u + lid % {at_once}u];", part(r, c))?,
@@ -302,16 +324,16 @@ impl Gemm {
                     writeln!(t, "v *= factor{c};")?;
                 }
                 if self.accumulate {
-                    writeln!(t, "v += load_y(r{r}, group, c{c});")?;
+                    writeln!(t, "v += load_y(y{r}, c{c});")?;
                 }
                 if self.bias {
                     writeln!(t, "v += bias{c};")?;
                 }
                 if self.residual {
-                    writeln!(t, "v += load_r(r{r}, group, c{c});")?;
+                    writeln!(t, "v += load_r(y{r}, c{c});")?;
                 }
                 if self.mask.is_some() {
-                    writeln!(t, "let m{r}_{c} = load_m(r{r}, group, c{c});")?;
+                    writeln!(t, "let m{r}_{c} = load_m(y{r}, c{c});")?;
                     let inside = format!("(m{r}_{c} > vec4<f32>(LOW)) & (m{r}_{c} < vec4<f32>(HIGH))");
                     writeln!(t, "v = select(vec4<f32>(), v, {inside});")?;
                 }
@@ -320,7 +342,7 @@ impl Gemm {
                     writeln!(t, "v = select(v, vec4<f32>(LOW), v < vec4<f32>(LOW));")?;
                     writeln!(t, "v = select(v, vec4<f32>(HIGH), v > vec4<f32>(HIGH));")?;
                 }
-                write_store(t, &format!("r{r}"), &format!("c{c}"), self.wide_y())?;
+                write_store(t, &format!("y{r}"), &format!("c{c}"), self.wide_y())?;
                 writeln!(t, "}}")?;
             }
             writeln!(t, "}}")?;
