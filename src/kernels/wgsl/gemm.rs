@@ -15,8 +15,9 @@ use super::{Kernel, WORKGROUP, Work};
 const SLICES: u64 = 16;
 /// Steps along `k` that are worth an invocation of their own.
 const STEPS: u64 = 4;
-/// Most terms of a sum that is written out: a loop costs as much as some of them.
-const WRITTEN_OUT: usize = 32;
+/// Most products of vectors that are written out, as many as a turn of the loop has in the largest tile. A loop costs as much as some of
+/// them, but more text takes long to compile: a thousand, two seconds on a software adapter.
+const WRITTEN_OUT: usize = 128;
 /// Rows and columns of the tile of a workgroup, of which each invocation has 8×8.
 const BLOCK: u32 = 64;
 
@@ -128,9 +129,10 @@ impl Gemm {
         if self.wide_x() { self.k / 4 } else { self.k }
     }
 
-    /// Whether the text has no loops.
-    fn is_written_out(&self) -> bool {
-        self.k * self.taps() <= WRITTEN_OUT && !self.tile().shared && self.slices() == 1
+    /// Whether the text has no loop over so many terms.
+    fn writes_out(&self, terms: usize) -> bool {
+        let Tile { rows, columns, shared } = self.tile();
+        terms * (rows * columns) as usize <= WRITTEN_OUT && !shared && self.slices() == 1
     }
 
     /// Invocations that share a tile: as many as fill the GPU and still have some columns each.

@@ -178,7 +178,7 @@ impl Gemm {
             }
             writeln!(t, "let n{r} = image{r} * p.h;")?;
         }
-        if let (Some((s, _)), true) = (&self.window, self.is_written_out()) {
+        if let (Some((s, _)), true) = (&self.window, self.writes_out(self.k * self.taps())) {
             let [kh, kw] = s.kernel;
             for (tap_h, tap_w) in (0..kh).flat_map(|tap_h| (0..kw).map(move |tap_w| (tap_h, tap_w))) {
                 writeln!(t, "{{\nlet tap_h = {tap_h}u;\nlet tap_w = {tap_w}u;")?;
@@ -237,7 +237,7 @@ impl Gemm {
         if !self.transposed {
             writeln!(t, "let w_step = p.groups * (p.n{});", if self.wide_y() { " / 4u" } else { "" })?;
         }
-        if self.is_written_out() {
+        if self.writes_out(self.k) {
             for k in 0..self.steps() {
                 writeln!(t, "{{\nlet k = {k}u;")?;
                 self.write_step(t)?;
