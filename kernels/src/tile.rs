@@ -201,12 +201,11 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
             }
         }
     }
-    assert!((MR - 1) * cell.ld + NP * NR <= y.len());
-    for r in 0..MR {
+    // With unchecked stores Firefox keeps the sums of simd128 builds in memory: 1.4 times a network's time.
+    for (r, acc) in acc.iter().enumerate() {
+        let y = y[r * cell.ld..][..NP * NR].as_chunks_mut::<NR>().0;
         for q in 0..NP {
-            // Safety: the last of them ends where was asserted.
-            let y = unsafe { &mut *y.as_mut_ptr().add(r * cell.ld + q * NR).cast() };
-            F32x4::store_pair(acc[r][q], y);
+            F32x4::store_pair(acc[q], &mut y[q]);
         }
     }
 }
