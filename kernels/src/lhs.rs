@@ -9,7 +9,8 @@
 use core::ops::Range;
 
 use super::conv2d::ConvShape;
-use super::simd::{F32x4, LANES, unrolled};
+use super::elementwise::copy;
+use super::simd::{F32x4, unrolled};
 use super::tile::{MAX_MR, NR};
 
 /// `outer × inner` places, a step apart in each direction.
@@ -176,30 +177,6 @@ impl Patches<'_> {
                 copy(&line[start..][..count], &mut run[skipped..][..count]);
             }
         }
-    }
-}
-
-/// Copies a short slice: a call of the memory's own copy takes longer than most runs do.
-#[inline(always)]
-fn copy(x: &[f32], y: &mut [f32]) {
-    let len = x.len().min(y.len());
-    let (x, y) = (x.as_ptr(), y.as_mut_ptr());
-    // Safety: `i + LANES` is at most the length of both.
-    let quad = |i: usize| unsafe { F32x4::load(&*x.add(i).cast()).store(&mut *y.add(i).cast()) };
-    if len < LANES {
-        for i in 0..len {
-            // Safety: `i` is below the length of both.
-            unsafe { *y.add(i) = *x.add(i) };
-        }
-        return;
-    }
-    let mut i = 0;
-    while i + LANES <= len {
-        quad(i);
-        i += LANES;
-    }
-    if i < len {
-        quad(len - LANES);
     }
 }
 

@@ -33,8 +33,8 @@ pub use conv2d_grad::{conv2d_dw, conv2d_dx};
 pub use depthwise::{PackedTaps, depthwise};
 pub use depthwise_grad::{depthwise_dw, depthwise_dx};
 pub use elementwise::{
-    add, channel_scale_shift, clamp, clamp_dx, clamped, less, maximum, moving_average, mul, not_less, penalize, scale,
-    shift, sigmoid, sigmoid_dx,
+    add, channel_scale_shift, clamp, clamp_dx, clamped, copy, less, maximum, moving_average, mul, not_less, penalize,
+    scale, shift, sigmoid, sigmoid_dx,
 };
 pub use gemm::{Epilogue, MatMulDims, PackedB, gemm, matmul};
 pub use gemv::{GEMV_ROWS, gemv};

@@ -11,6 +11,7 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::elementwise::copy;
 use super::gemm::{Epilogue, PackedB};
 use super::lhs::{Acc, Lhs};
 use super::simd::{F32x4, unrolled};
@@ -113,18 +114,29 @@ fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
 ) {
     let column = out.col + panel * NR;
     let first = row * out.ld + column;
-    let cell = Cell {
-        ld: out.ld,
-        resume: block.resume,
-        bias: block.e.bias.map(|bias| &bias[column..]),
-        residual: block.e.residual.map(|residual| &residual[first..]),
-        clamp: block.e.clamp,
+    let mut acc: Acc<MR, NP> = match block.e.bias {
+        Some(bias) if !block.resume => [panels(&bias[column..]); MR],
+        _ => [[[F32x4::ZERO; 2]; NP]; MR],
     };
+    if let Some(x) = if block.resume { Some(&*out.y) } else { block.e.residual } {
+        let x = &x[first..];
+        for r in 0..MR {
+            acc[r] = sum(acc[r], panels(&x[r * out.ld..]));
+        }
+    }
     let b = unrolled(&[] as &[_], |q| &block.b.panel(panel + q)[ks.start..ks.end]);
-    tile::<L, MR, NP>(rows, b, cell, &mut out.y[first..]);
+    let acc = clamped(L::accumulate(rows, b, acc), block.e.clamp);
+    // With unchecked stores Firefox keeps the sums of simd128 builds in memory: 1.4 times a network's time.
+    let y = &mut out.y[first..];
+    for (r, acc) in acc.iter().enumerate() {
+        let y = y[r * out.ld..][..NP * NR].as_chunks_mut::<NR>().0;
+        for q in 0..NP {
+            F32x4::store_pair(acc[q], &mut y[q]);
+        }
+    }
 }
 
-/// A tile of fewer than eight columns, by way of a buffer that has all.
+/// A tile of fewer than eight columns.
 #[inline(never)]
 fn narrow_tile<L: Lhs, const MR: usize>(
     rows: &L::Rows<'_, MR>,
@@ -137,76 +149,21 @@ fn narrow_tile<L: Lhs, const MR: usize>(
     let column = out.col + panel * NR;
     let cols = block.b.n - panel * NR;
     let line = |r: usize| (row + r) * out.ld + column..(row + r) * out.ld + column + cols;
-    let (mut y, mut bias, mut residual) = ([[0.0; NR]; MR], [0.0; NR], [[0.0; NR]; MR]);
-    if let Some(x) = block.e.bias {
-        bias[..cols].copy_from_slice(&x[column..][..cols]);
-    }
-    for (r, (y, residual)) in y.iter_mut().zip(&mut residual).enumerate() {
-        if block.resume {
-            y[..cols].copy_from_slice(&out.y[line(r)]);
-        }
-        if let Some(x) = block.e.residual {
-            residual[..cols].copy_from_slice(&x[line(r)]);
-        }
-    }
-    let cell = Cell {
-        ld: NR,
-        resume: block.resume,
-        bias: block.e.bias.map(|_| bias.as_slice()),
-        residual: block.e.residual.map(|_| residual.as_flattened()),
-        clamp: block.e.clamp,
+    let mut acc: Acc<MR, 1> = match block.e.bias {
+        Some(bias) if !block.resume => [widened(&bias[column..][..cols]); MR],
+        _ => [[[F32x4::ZERO; 2]; 1]; MR],
     };
+    if let Some(x) = if block.resume { Some(&*out.y) } else { block.e.residual } {
+        for r in 0..MR {
+            acc[r] = sum(acc[r], widened(&x[line(r)]));
+        }
+    }
     let b = [&block.b.panel(panel)[ks.clone()]];
-    tile::<L, MR, 1>(rows, b, cell, y.as_flattened_mut());
-    for (r, y) in y.iter().enumerate() {
-        out.y[line(r)].copy_from_slice(&y[..cols]);
-    }
-}
-
-/// What a tile starts from and ends with; slices begin at its first row and column.
-struct Cell<'a> {
-    ld: usize,
-    resume: bool,
-    bias: Option<&'a [f32]>,
-    residual: Option<&'a [f32]>,
-    clamp: Option<(f32, f32)>,
-}
-
-#[inline(always)]
-fn tile<L: Lhs, const MR: usize, const NP: usize>(
-    rows: &L::Rows<'_, MR>,
-    b: [&[[f32; NR]]; NP],
-    cell: Cell<'_>,
-    y: &mut [f32],
-) {
-    let mut acc: Acc<MR, NP> = match cell.bias {
-        Some(bias) if !cell.resume => [panels(bias); MR],
-        _ => [[[F32x4::ZERO; 2]; NP]; MR],
-    };
-    if let Some(x) = if cell.resume { Some(&*y) } else { cell.residual } {
-        for r in 0..MR {
-            let x: [[F32x4; 2]; NP] = panels(&x[r * cell.ld..]);
-            for q in 0..NP {
-                acc[r][q] = [acc[r][q][0].add(x[q][0]), acc[r][q][1].add(x[q][1])];
-            }
-        }
-    }
-    let mut acc = L::accumulate(rows, b, acc);
-    if let Some((lo, hi)) = cell.clamp {
-        let (lo, hi) = (F32x4::splat(lo), F32x4::splat(hi));
-        // By index: an iterator over all pairs stays a loop, for which all sums go through memory.
-        for r in 0..MR {
-            for q in 0..NP {
-                acc[r][q] = [acc[r][q][0].at_least(lo).at_most(hi), acc[r][q][1].at_least(lo).at_most(hi)];
-            }
-        }
-    }
-    // With unchecked stores Firefox keeps the sums of simd128 builds in memory: 1.4 times a network's time.
+    let acc = clamped(L::accumulate(rows, b, acc), block.e.clamp);
     for (r, acc) in acc.iter().enumerate() {
-        let y = y[r * cell.ld..][..NP * NR].as_chunks_mut::<NR>().0;
-        for q in 0..NP {
-            F32x4::store_pair(acc[q], &mut y[q]);
-        }
+        let mut y = [0.0; NR];
+        F32x4::store_pair(acc[0], &mut y);
+        copy(&y[..cols], &mut out.y[line(r)]);
     }
 }
 
@@ -215,6 +172,33 @@ fn tile<L: Lhs, const MR: usize, const NP: usize>(
 fn panels<const NP: usize>(x: &[f32]) -> [[F32x4; 2]; NP] {
     let x = x[..NP * NR].as_chunks::<NR>().0;
     unrolled([F32x4::ZERO; 2], |q| F32x4::load_pair(&x[q]))
+}
+
+/// Fewer columns than a panel has, and zeros.
+#[inline(always)]
+fn widened(x: &[f32]) -> [[F32x4; 2]; 1] {
+    let mut wide = [0.0; NR];
+    copy(x, &mut wide);
+    [F32x4::load_pair(&wide)]
+}
+
+#[inline(always)]
+fn sum<const NP: usize>(a: [[F32x4; 2]; NP], b: [[F32x4; 2]; NP]) -> [[F32x4; 2]; NP] {
+    unrolled([F32x4::ZERO; 2], |q| [a[q][0].add(b[q][0]), a[q][1].add(b[q][1])])
+}
+
+#[inline(always)]
+fn clamped<const MR: usize, const NP: usize>(mut acc: Acc<MR, NP>, bounds: Option<(f32, f32)>) -> Acc<MR, NP> {
+    if let Some((lo, hi)) = bounds {
+        let (lo, hi) = (F32x4::splat(lo), F32x4::splat(hi));
+        // By index: an iterator over all pairs stays a loop, for which all sums go through memory.
+        for r in 0..MR {
+            for q in 0..NP {
+                acc[r][q] = [acc[r][q][0].at_least(lo).at_most(hi), acc[r][q][1].at_least(lo).at_most(hi)];
+            }
+        }
+    }
+    acc
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@ mod readback;
 mod session;
 mod step_time;
 
-use half::f16;
-
 #[cfg(feature = "webgpu")]
 use crate::error::Error;
 use crate::error::Result;
 use crate::plan::Plan;
+use crate::tensor::Rows;
 pub use cpu::CpuBackend;
 #[cfg(feature = "webgpu")]
 pub use gpu::{Gpu, GpuBackend};
@@ -82,12 +81,13 @@ impl Backend {
         }
     }
 
-    /// [`Backend::write`] of 16-bit floats to an input of [`Plan::with_halves`]: a GPU gets half of the bytes and widens them in the run.
-    pub fn write_halves(&mut self, name: &str, values: &[f16]) -> Result<()> {
+    /// [`Backend::write`] of some rows of a tensor, as many as make up the input. Of 16-bit floats a GPU gets half of the bytes and
+    /// widens them in the run, for inputs of [`Plan::with_halves`].
+    pub fn write_rows(&mut self, name: &str, all: &Rows, rows: &[usize]) -> Result<()> {
         match self {
-            Self::Cpu(cpu) => cpu.write_halves(name, values),
+            Self::Cpu(cpu) => cpu.write_rows(name, all, rows),
             #[cfg(feature = "webgpu")]
-            Self::Gpu(gpu) => gpu.write_halves(name, values),
+            Self::Gpu(gpu) => gpu.write_rows(name, all, rows),
         }
     }
 

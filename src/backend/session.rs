@@ -4,7 +4,7 @@ use super::{Backend, CpuBackend, Device, Readback, Request, StepTime};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, rewrite};
 use crate::plan::Plan;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Rows, Shape, Tensor};
 
 /// A graph ready to run in inference mode.
 #[derive(Debug)]
@@ -41,7 +41,22 @@ impl Session {
     /// # Errors
     /// `shape` where the graph does not allow the batch, `over-budget`; on a GPU those of [`Backend::new`].
     pub fn on(device: &Device, graph: &Graph, batch: usize, budget: Option<u64>) -> Result<Self> {
+        Self::with_halves(device, graph, batch, budget, &[])
+    }
+
+    /// [`Session::on`] with inputs whose rows are written as 16-bit floats.
+    ///
+    /// # Errors
+    /// As [`Session::on`].
+    pub fn with_halves(
+        device: &Device,
+        graph: &Graph,
+        batch: usize,
+        budget: Option<u64>,
+        halves: &[String],
+    ) -> Result<Self> {
         let (plan, outputs) = compile(device, graph, batch, budget)?;
+        let plan = plan.with_halves(halves);
         let backend = Backend::new(plan, device)?;
         let request = backend.request(&outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())?;
         Ok(Self { backend, outputs, request, read: None })
@@ -66,6 +81,11 @@ impl Session {
     /// Writes an input for the runs that follow.
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
         self.backend.write(name, values)
+    }
+
+    /// See [`Backend::write_rows`].
+    pub fn write_rows(&mut self, name: &str, all: &Rows, rows: &[usize]) -> Result<()> {
+        self.backend.write_rows(name, all, rows)
     }
 
     /// Starts a run; the CPU has ended it when this returns.

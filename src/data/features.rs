@@ -7,13 +7,12 @@ mod tests;
 use std::collections::BTreeSet;
 
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 
 use super::rng::{Rng, Stream};
 use super::split;
 use crate::error::{Error, Result};
 use crate::formats::safetensors::FloatType;
-use crate::tensor::Shape;
+use crate::tensor::{Rows, Shape};
 
 /// Name and shape (without the batch) of one boundary tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,15 +21,6 @@ pub struct FeatureTensor {
     pub name: String,
     /// Shape of one row.
     pub shape: Shape,
-}
-
-/// Elements of rows as a set keeps them.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Rows {
-    /// 32-bit floats.
-    F32(Vec<f32>),
-    /// 16-bit floats.
-    F16(Vec<f16>),
 }
 
 /// Name of the targets in a file.
@@ -68,7 +58,7 @@ impl FeatureSet {
         let too_large = || Error::option("features", format!("{count} rows of these do not fit into memory"));
         let rows = tensors
             .iter()
-            .map(|t| t.shape.checked_len().and_then(|len| Rows::zeros(len.checked_mul(count)?, dtype)))
+            .map(|t| t.shape.checked_len().and_then(|len| zeroed(len.checked_mul(count)?, dtype)))
             .collect::<Option<_>>()
             .ok_or_else(too_large)?;
         let targets = count.checked_mul(labels.len()).and_then(zeros).ok_or_else(too_large)?;
@@ -128,7 +118,10 @@ impl FeatureSet {
         for (tensor, rows) in self.tensors.iter().zip(&mut self.rows) {
             let (row, after) = rest.split_at(tensor.shape.len());
             rest = after;
-            rows.write(index * row.len(), row);
+            match rows {
+                Rows::F32(all) => all[index * row.len()..][..row.len()].copy_from_slice(row),
+                Rows::F16(all) => all[index * row.len()..].iter_mut().zip(row).for_each(|(y, x)| *y = saturated(*x)),
+            }
         }
         let dtype = self.dtype();
         let stored = self.targets[index * classes..].iter_mut().zip(target);
@@ -201,21 +194,14 @@ impl FeatureSet {
 
     /// The given rows of tensor `tensor`, one after the other.
     pub fn gather(&self, tensor: usize, rows: &[usize]) -> Vec<f32> {
-        match self.pick(tensor, rows, None) {
-            Rows::F32(values) => values,
-            Rows::F16(values) => values.to_f32_vec(),
-        }
+        let mut values = vec![0.0; rows.len() * self.tensors[tensor].shape.len()];
+        self.rows[tensor].copy_to(rows, &mut values);
+        values
     }
 
-    /// The given rows of tensor `tensor` as they are kept, in the memory of others where there are some.
-    pub fn pick(&self, tensor: usize, rows: &[usize], memory: Option<Rows>) -> Rows {
-        let len = self.tensors[tensor].shape.len();
-        match (&self.rows[tensor], memory) {
-            (Rows::F32(all), Some(Rows::F32(memory))) => Rows::F32(picked(all, rows, len, memory)),
-            (Rows::F32(all), _) => Rows::F32(picked(all, rows, len, Vec::new())),
-            (Rows::F16(all), Some(Rows::F16(memory))) => Rows::F16(picked(all, rows, len, memory)),
-            (Rows::F16(all), _) => Rows::F16(picked(all, rows, len, Vec::new())),
-        }
+    /// All rows of tensor `tensor`.
+    pub fn rows(&self, tensor: usize) -> &Rows {
+        &self.rows[tensor]
     }
 
     /// Fails unless the features were made by the trunk of this key.
@@ -267,7 +253,7 @@ impl FeatureSet {
         let classes = self.labels.len();
         Self {
             tensors: self.tensors.clone(),
-            rows: (0..self.tensors.len()).map(|tensor| self.pick(tensor, rows, None)).collect(),
+            rows: self.rows.iter().zip(&self.tensors).map(|(all, tensor)| all.pick(rows, tensor.shape.len())).collect(),
             labels: self.labels.clone(),
             targets: rows.iter().flat_map(|r| &self.targets[r * classes..][..classes]).copied().collect(),
             ids: rows.iter().map(|r| self.ids[*r].clone()).collect(),
@@ -300,44 +286,20 @@ impl FeatureSet {
     }
 }
 
-impl Rows {
-    /// `len` zeros, or `None` where there is no memory for them.
-    fn zeros(len: usize, dtype: FloatType) -> Option<Self> {
-        match dtype {
-            FloatType::F32 => zeros(len).map(Self::F32),
-            FloatType::F16 => zeros(len).map(Self::F16),
-        }
-    }
-
-    fn new(values: Vec<f32>, dtype: FloatType) -> Self {
-        match dtype {
-            FloatType::F32 => Self::F32(values),
-            FloatType::F16 => Self::F16(values.into_iter().map(saturated).collect()),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::F32(all) => size_of_val(all.as_slice()),
-            Self::F16(all) => size_of_val(all.as_slice()),
-        }
-    }
-
-    fn write(&mut self, at: usize, values: &[f32]) {
-        match self {
-            Self::F32(all) => all[at..][..values.len()].copy_from_slice(values),
-            Self::F16(all) => {
-                all[at..].iter_mut().zip(values).for_each(|(y, x)| *y = saturated(*x));
-            }
-        }
+/// Values as a set keeps them.
+fn kept(values: Vec<f32>, dtype: FloatType) -> Rows {
+    match dtype {
+        FloatType::F32 => Rows::F32(values),
+        FloatType::F16 => Rows::F16(values.into_iter().map(saturated).collect()),
     }
 }
 
-/// Rows of `len` elements each, in `memory`.
-fn picked<T: Copy>(all: &[T], rows: &[usize], len: usize, mut memory: Vec<T>) -> Vec<T> {
-    memory.clear();
-    rows.iter().for_each(|row| memory.extend_from_slice(&all[row * len..][..len]));
-    memory
+/// `len` zeros, or `None` where there is no memory for them.
+fn zeroed(len: usize, dtype: FloatType) -> Option<Rows> {
+    match dtype {
+        FloatType::F32 => zeros(len).map(Rows::F32),
+        FloatType::F16 => zeros(len).map(Rows::F16),
+    }
 }
 
 /// `len` default values, or `None` where there is no memory for them.

@@ -8,7 +8,7 @@ mod rng;
 mod split;
 
 pub use augmentation::{Augmentation, Colour, Geometry, Mix, Patch, View, Views};
-pub use features::{FeatureSet, FeatureTensor, Rows};
+pub use features::{FeatureSet, FeatureTensor};
 pub use image::Image;
 pub(crate) use image::resize_values;
 pub use preprocessing::{ChannelOrder, Fit, Preprocessing, PreprocessingPatch, Resample, Size};

@@ -145,6 +145,11 @@ impl Plan {
         self
     }
 
+    /// Whether a slot is written as 16-bit floats.
+    pub fn is_halves(&self, slot: usize) -> bool {
+        self.halves.iter().any(|(halves, _)| *halves == slot)
+    }
+
     fn place(&mut self, graph: &Graph, id: VertexId, vertex: &Vertex, slot: Option<usize>) -> Result<Location> {
         match (slot, &vertex.value) {
             (None, Some(value)) => {

@@ -1,6 +1,7 @@
 //! Host tensors: a shape and its elements in row-major order.
 
 mod digest;
+mod rows;
 mod shape;
 
 use std::sync::OnceLock;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub(crate) use digest::{Digest, Hash, hex};
+pub use rows::Rows;
 pub use shape::Shape;
 
 /// Element types of tensors.

@@ -2,7 +2,7 @@
 
 use super::options::{Balanced, ClassWeights, FitOptions};
 use crate::backend::Backend;
-use crate::data::{FeatureSet, Rows};
+use crate::data::FeatureSet;
 use crate::error::{Error, Result};
 
 /// How the targets of a set are shared by the outputs that have a loss.
@@ -84,7 +84,6 @@ fn balanced(set: &FeatureSet) -> Vec<f32> {
 /// Inputs of one step, in memory that every step uses again. Rows beyond the given ones repeat the first with weight 0.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    features: Vec<Rows>,
     /// As the set has them, one row after the other.
     pub(super) labels: Vec<f32>,
     /// By head, smoothed.
@@ -99,9 +98,6 @@ impl Batch {
     pub(super) fn gather(&mut self, set: &FeatureSet, rows: &[usize], batch: usize, targets: &Targets) {
         self.rows.clear();
         self.rows.extend(rows.iter().chain(std::iter::repeat(&rows[0])).take(batch));
-        let mut memory = std::mem::take(&mut self.features).into_iter();
-        let tensors = 0..set.tensors().len();
-        self.features = tensors.map(|tensor| set.pick(tensor, &self.rows, memory.next())).collect();
         let classes = set.labels().len();
         self.labels.clear();
         for row in &self.rows {
@@ -126,12 +122,10 @@ impl Batch {
         }
     }
 
-    /// Writes the features as they are kept to the inputs of these names.
-    pub(super) fn write_features(&self, backend: &mut Backend, names: &[String]) -> Result<()> {
-        names.iter().zip(&self.features).try_for_each(|(name, values)| match values {
-            Rows::F32(values) => backend.write(name, values),
-            Rows::F16(values) => backend.write_halves(name, values),
-        })
+    /// Writes the features of the batch, which are in `set`, to the inputs of these names.
+    pub(super) fn write_features(&self, set: &FeatureSet, backend: &mut Backend, names: &[String]) -> Result<()> {
+        let mut tensors = names.iter().enumerate();
+        tensors.try_for_each(|(tensor, name)| backend.write_rows(name, set.rows(tensor), &self.rows))
     }
 
     /// The same for measuring: targets as they are, every row alike.

@@ -106,7 +106,7 @@ impl Trainer {
         for chunk in rows.chunks(self.batch) {
             let batch = &mut self.inputs;
             batch.gather_plain(set, chunk, self.batch, &self.targets.heads);
-            batch.write_features(&mut forward.backend, &self.program.features)?;
+            batch.write_features(set, &mut forward.backend, &self.program.features)?;
             for (head, values) in heads.iter().zip(&batch.targets) {
                 forward.backend.write(&head.targets, values)?;
             }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use regraft_kernels as kernels;
+
 use super::loss::losses;
 use super::options::BatchNormMode;
 use super::updates::{Learning, Trained, append_updates};
@@ -214,7 +216,7 @@ pub(super) type Snapshot = BTreeMap<String, Vec<f32>>;
 
 fn keep(snapshot: &mut Snapshot, name: &str, values: &[f32]) -> Result<()> {
     match snapshot.get_mut(name) {
-        Some(kept) if kept.len() == values.len() => kept.copy_from_slice(values),
+        Some(kept) if kept.len() == values.len() => kernels::copy(values, kept),
         _ => {
             snapshot.insert(name.to_owned(), values.to_vec());
         }

@@ -262,7 +262,7 @@ impl Trainer {
         let Program { backend, features, heads, rates, masks, batch, .. } = &mut self.program;
         let inputs = &mut self.inputs;
         inputs.gather(&self.train, &self.order[cursor..end], *batch, &self.targets);
-        inputs.write_features(backend, features)?;
+        inputs.write_features(&self.train, backend, features)?;
         heads.iter().zip(&inputs.targets).try_for_each(|(head, values)| backend.write(&head.targets, values))?;
         backend.write(ROW_WEIGHTS, &inputs.row_weights)?;
         for rate in rates {

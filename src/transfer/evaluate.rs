@@ -6,6 +6,7 @@ use crate::backend::{Device, Session, at_once};
 use crate::data::FeatureSet;
 use crate::error::{Error, Result};
 use crate::eval::Evaluation;
+use crate::formats::safetensors::FloatType;
 use crate::graph::Graph;
 use crate::ops::Op;
 use crate::tensor::Tensor;
@@ -116,22 +117,22 @@ impl Rows<'_> {
     }
 
     async fn run_by(&self, batch: usize, device: &Device, tail: &Graph) -> Result<Vec<(String, Tensor)>> {
-        let Self { features, boundary, rows, extra } = *self;
-        let mut session = Session::on(device, tail, batch, None)?;
+        let Self { features, boundary, rows, extra } = self;
+        let halves = if features.dtype() == FloatType::F16 { *boundary } else { &[] };
+        let mut session = Session::with_halves(device, tail, batch, None, halves)?;
         let mut all: Vec<Vec<f32>> = vec![Vec::new(); session.outputs().len()];
         for (index, chunk) in rows.chunks(batch).enumerate() {
             let padded: Vec<usize> = chunk.iter().copied().chain(std::iter::repeat(chunk[0])).take(batch).collect();
-            let values: Vec<Vec<f32>> = (0..boundary.len()).map(|t| features.gather(t, &padded)).collect();
-            let mut inputs: Vec<(&str, &[f32])> =
-                boundary.iter().zip(&values).map(|(name, v)| (name.as_str(), v.as_slice())).collect();
-            let mut more = Vec::new();
+            for (tensor, name) in boundary.iter().enumerate() {
+                session.write_rows(name, features.rows(tensor), &padded)?;
+            }
             if let Some((name, values)) = extra {
                 let width = values.len() / rows.len();
-                more.extend_from_slice(&values[index * batch * width..][..chunk.len() * width]);
-                more.resize(batch * width, 0.0);
-                inputs.push((name, &more));
+                let mut values = values[index * batch * width..][..chunk.len() * width].to_vec();
+                values.resize(batch * width, 0.0);
+                session.write(name, &values)?;
             }
-            session.start(&inputs)?;
+            session.start(&[])?;
             session.arrived().await?;
             for (index, all) in all.iter_mut().enumerate() {
                 let output = session.output(index)?;

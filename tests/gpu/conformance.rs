@@ -8,7 +8,7 @@ use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
 use regraft::ops::{Add, Case, GpuLimits, Op, Tiles, all_cases};
 use regraft::plan::Plan;
-use regraft::tensor::{Tensor, TensorType};
+use regraft::tensor::{Rows, Tensor, TensorType};
 use regraft::{Error, Result};
 
 use crate::{SEED, gpu, gpu_test, worst};
@@ -135,15 +135,16 @@ async fn half_inputs() -> Result<()> {
     // An odd number of them, infinities among them.
     let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|v| !v.is_nan()).skip(1).collect();
     let plan = Plan::new(&doubled(all.len())?, None)?.with_halves(&["x".to_owned()]);
+    let (rows, set): (Vec<usize>, _) = ((0..all.len()).collect(), Rows::F16(all.clone()));
     for device in [Device::Gpu(gpu(GpuOptions::default()).await), Device::Cpu] {
         let mut backend = Backend::new(plan.clone(), &device)?;
-        backend.write_halves("x", &all)?;
+        backend.write_rows("x", &set, &rows)?;
         let request = backend.request(&["y"])?;
         let mut read = backend.run_for(&request)?;
         read.arrived().await?;
         let wrong = all.iter().zip(read.get(0)?).find(|(x, y)| 2.0 * x.to_f32() != **y);
         assert_eq!(wrong, None, "on {device:?}");
-        assert!(backend.write_halves("x", &all[1..]).is_err(), "one value is missing");
+        assert!(backend.write_rows("x", &set, &rows[1..]).is_err(), "one value is missing");
     }
     Ok(())
 }

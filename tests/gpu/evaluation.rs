@@ -4,10 +4,11 @@ use regraft::Result;
 use regraft::backend::Device;
 use regraft::backend::gpu::GpuOptions;
 use regraft::eval::Evaluation;
+use regraft::formats::safetensors::FloatType;
 use regraft::tensor::Tensor;
 use regraft::transfer::Runner;
 
-use crate::trainer::{features, network};
+use crate::trainer::{features, features_of, network, widened};
 use crate::{gpu, gpu_test, worst};
 
 /// Rows: two whole batches and a part of one.
@@ -63,5 +64,23 @@ async fn alike() -> Result<()> {
     // Three runs of 32 rows, five of 16, seventy of one.
     let runs: Vec<f64> = dispatches.iter().map(|count| *count as f64 / dispatches[0] as f64 * 3.0).collect();
     assert_eq!(runs, [3.0, 5.0, 70.0], "runs of {dispatches:?} dispatches");
+    Ok(())
+}
+
+gpu_test!(features_of_sixteen_bits_are_evaluated_as_they_are, halves);
+async fn halves() -> Result<()> {
+    let (model, kept) = (network()?, features_of(ROWS, 3, FloatType::F16)?);
+    let (mut found, mut sent) = (Vec::new(), Vec::new());
+    for set in [&widened(&kept)?, &kept] {
+        let gpu = gpu(GpuOptions::default()).await;
+        let before = gpu.counters().bytes_written;
+        found.push(model.output_from_features_on(&Device::Gpu(gpu.clone()), set, None).await?);
+        sent.push(gpu.counters().bytes_written - before);
+    }
+    assert_eq!(found[0], found[1]);
+    let bytes = |rows: usize| (rows * kept.tensors().iter().map(|t| t.shape.len()).sum::<usize>()) as u64;
+    // Three batches of 32 rows; what widens them has parameters.
+    let (saved, half) = (sent[0] - sent[1], 2 * bytes(96));
+    assert!(saved <= half && saved + 1024 > half, "{sent:?} bytes were sent");
     Ok(())
 }

@@ -90,7 +90,7 @@ pub(crate) fn features(count: usize, item: u64) -> Result<Arc<FeatureSet>> {
     features_of(count, item, FloatType::F32)
 }
 
-fn features_of(count: usize, item: u64, dtype: FloatType) -> Result<Arc<FeatureSet>> {
+pub(crate) fn features_of(count: usize, item: u64, dtype: FloatType) -> Result<Arc<FeatureSet>> {
     let labels = (0..CLASSES).map(|c| c.to_string()).collect();
     let tensors = vec![FeatureTensor { name: "x".into(), shape: [SIDE, SIDE, CHANNELS].into() }];
     let mut set = FeatureSet::new(tensors, count, labels, "key".into(), dtype)?;
@@ -216,7 +216,7 @@ async fn halves() -> Result<()> {
 }
 
 /// The same values as 32-bit floats.
-fn widened(kept: &FeatureSet) -> Result<FeatureSet> {
+pub(crate) fn widened(kept: &FeatureSet) -> Result<FeatureSet> {
     let (tensors, labels) = (kept.tensors().to_vec(), kept.labels().to_vec());
     let mut set = FeatureSet::new(tensors, kept.count(), labels, kept.trunk_key().to_owned(), FloatType::F32)?;
     for (row, label) in kept.image_labels().into_iter().enumerate() {

@@ -3,15 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 use regraft_kernels::Scratch;
 
 use super::StepTime;
 use crate::error::{Error, Result};
 use crate::ops::{CpuContext, Prepared, View};
 use crate::plan::{Chain, Location, Piece, Plan, Step};
-use crate::tensor::Tensor;
+use crate::tensor::{Rows, Tensor};
 
 /// A plan with its arena and prepared weights.
 #[derive(Debug)]
@@ -63,21 +61,26 @@ impl CpuBackend {
 
     /// See [`super::Backend::write`].
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        self.write_by(name, values.len(), |slot| slot.copy_from_slice(values))
-    }
-
-    /// See [`super::Backend::write_halves`].
-    pub fn write_halves(&mut self, name: &str, values: &[f16]) -> Result<()> {
-        self.write_by(name, values.len(), |slot| values.convert_to_f32_slice(slot))
-    }
-
-    fn write_by(&mut self, name: &str, count: usize, write: impl FnOnce(&mut [f32])) -> Result<()> {
         let Ok(read) = self.plan.named(name) else { return Ok(()) };
         match read.at {
-            Location::Slot(slot) if read.shape.len() == count => write(&mut self.slots[slot][..count]),
-            _ => return Err(read.refuses(name, count)),
+            Location::Slot(slot) if read.shape.len() == values.len() => {
+                self.slots[slot][..values.len()].copy_from_slice(values);
+                Ok(())
+            }
+            _ => Err(read.refuses(name, values.len())),
         }
-        Ok(())
+    }
+
+    /// See [`super::Backend::write_rows`].
+    pub fn write_rows(&mut self, name: &str, all: &Rows, rows: &[usize]) -> Result<()> {
+        let Ok(read) = self.plan.named(name) else { return Ok(()) };
+        match read.at {
+            Location::Slot(slot) if read.shape.first() == Some(&rows.len()) => {
+                all.copy_to(rows, &mut self.slots[slot][..read.shape.len()]);
+                Ok(())
+            }
+            _ => Err(read.refuses(name, rows.len())),
+        }
     }
 
     /// See [`super::Backend::flush`].

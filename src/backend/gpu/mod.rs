@@ -21,8 +21,6 @@ mod timed;
 
 use std::sync::Arc;
 
-use half::f16;
-
 pub use arenas::Arena;
 pub use counters::GpuCounters;
 pub use device::{Gpu, GpuInfo, GpuOptions};
@@ -33,6 +31,7 @@ pub use record::{Recording, record};
 use super::readback::Request;
 use crate::error::{Error, Result};
 use crate::plan::{Location, Plan};
+use crate::tensor::Rows;
 use checks::Checks;
 use memory::Memory;
 use pool::Usage;
@@ -98,21 +97,25 @@ impl GpuBackend {
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
         let Ok(read) = self.plan.named(name) else { return Ok(()) };
         match read.at {
-            Location::Slot(slot) if read.shape.len() == values.len() => {
+            // Halves would be widened over it.
+            Location::Slot(slot) if read.shape.len() == values.len() && !self.plan.is_halves(slot) => {
                 self.guarded(|| self.memory.write(&self.gpu, slot, values))
             }
             _ => Err(read.refuses(name, values.len())),
         }
     }
 
-    /// See [`super::Backend::write_halves`].
-    pub fn write_halves(&mut self, name: &str, values: &[f16]) -> Result<()> {
+    /// See [`super::Backend::write_rows`].
+    pub fn write_rows(&mut self, name: &str, all: &Rows, rows: &[usize]) -> Result<()> {
         let Ok(read) = self.plan.named(name) else { return Ok(()) };
-        match read.at {
-            Location::Slot(slot) if self.plan.halves.contains(&(slot, values.len())) => {
-                self.guarded(|| self.memory.write_halves(&self.gpu, slot, values))
+        match (read.at, all.pick(rows, read.shape.len() / rows.len().max(1))) {
+            (_, Rows::F32(values)) => self.write(name, &values),
+            (Location::Slot(slot), Rows::F16(values))
+                if read.shape.len() == values.len() && self.plan.is_halves(slot) =>
+            {
+                self.guarded(|| self.memory.write_halves(&self.gpu, slot, &values))
             }
-            _ => Err(read.refuses(name, values.len())),
+            (_, Rows::F16(values)) => Err(read.refuses(name, values.len())),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FeatureSet, FeatureTensor, Rows, TARGETS, check_names, is_target};
+use super::{FeatureSet, FeatureTensor, TARGETS, check_names, is_target, kept};
 use crate::error::{Error, Result};
 use crate::formats::safetensors::{self, FloatType};
 use crate::tensor::{Shape, Tensor};
@@ -84,7 +84,7 @@ impl FeatureSet {
         for name in order {
             let (shape, values) = take(&name, None)?;
             infos.push(FeatureTensor { shape: shape.iter().skip(1).copied().collect::<Vec<_>>().into(), name });
-            rows.push(Rows::new(values, dtype));
+            rows.push(kept(values, dtype));
         }
         check_names(&infos, &labels).map_err(bad)?;
         let all = Self { tensors: infos, rows, labels, targets, ids, groups, views: 1, trunk_key };
