@@ -1,6 +1,6 @@
 // One image on one thread, with the tensor at hand.
 import type { Tensor } from 'regraft';
-import { interleave, largestDifference, noise, toNchw, type Budget, type Contestant } from './measure.js';
+import { interleave, largestDifference, noise, toNchw, turnOf, type Budget, type Contestant } from './measure.js';
 import { loadOrt, openSession, runSession } from './ort.js';
 import { measurePeak } from './peak.js';
 import { loadNet } from './program.js';
@@ -34,7 +34,7 @@ export async function forwardRow(net: string, budget: Budget): Promise<Row> {
       const result = Float32Array.from(await run());
       const first = performance.now() - begin;
       reference ??= result;
-      contestants.push({ ...rest, name, first, units: 1, difference: largestDifference(result, reference), turn: () => nothing(run()) });
+      contestants.push({ ...rest, name, first, difference: largestDifference(result, reference), ...await turnOf(run) });
     } catch (error) {
       absent.push({ name, reason: String(error) });
     }
@@ -76,8 +76,4 @@ export async function forwardRow(net: string, budget: Budget): Promise<Row> {
 
 async function bytesOf(url: string): Promise<Uint8Array> {
   return new Uint8Array(await (await fetch(url)).arrayBuffer());
-}
-
-function nothing(value: unknown): void | Promise<void> {
-  if (value instanceof Promise) return value.then(() => undefined);
 }

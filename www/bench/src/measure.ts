@@ -63,6 +63,22 @@ export async function interleave(contestants: readonly Contestant[], { rounds, s
   }));
 }
 
+/** Milliseconds of a turn, and of the warm-up before its length is known. */
+const TURN = 100;
+const SETTLING = 300;
+
+/** A turn of about the same length for everyone, as many units as make it up: what a turn finds cold weighs on short ones. */
+export async function turnOf(unit: () => unknown): Promise<{ units: number; turn: () => Promise<void> }> {
+  let last = 0;
+  for (const begin = performance.now(); performance.now() - begin < SETTLING;) {
+    const start = performance.now();
+    await unit();
+    last = performance.now() - start;
+  }
+  const units = Math.max(1, Math.round(TURN / last));
+  return { units, turn: async () => { for (let i = 0; i < units; i++) await unit(); } };
+}
+
 export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length) throw new Error(`${a.length} results beside ${b.length}`);
   let largest = 0;

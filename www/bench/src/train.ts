@@ -1,6 +1,6 @@
 // One training step on rows of features that are at hand, loss read back.
 import '@tensorflow/tfjs-core/dist/register_all_gradients.js';
-import { assertAgreement, interleave, largestDifference, noise, toNchw, type Budget, type Contestant } from './measure.js';
+import { assertAgreement, interleave, largestDifference, noise, toNchw, turnOf, type Budget, type Contestant } from './measure.js';
 import { JaxTrainer, jaxArray, useJax } from './jax.js';
 import { measurePeak } from './peak.js';
 import { loadNet, product } from './program.js';
@@ -17,8 +17,6 @@ export interface Training { net: 'head' | 'blocks'; batch: number; threads: numb
 const BATCHES = 8;
 /** Epochs of a turn through the package. */
 const PACKAGE_EPOCHS = 4;
-/** Milliseconds of a turn. */
-const TURN = 50;
 /** Updates whose losses are compared. */
 const COMPARED = 5;
 /** Milliseconds of a first step, and of one that is none, after which an opponent is left out of the rounds. */
@@ -76,16 +74,14 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
       for (let at = losses.length; at < COMPARED && (second < 1000 || reference === losses); at++) losses.push(await trainee.step(at));
       notes.push(`${name}: losses ${losses.map((loss) => loss.toFixed(5)).join(', ')}`);
       let at = losses.length;
-      // Turns of about one length, for what each finds cold weighs on a short one. A GPU's second step tells nothing of its speed.
       const { epoch } = trainee;
-      const steps = epoch?.steps ?? Math.max(1, Math.min(BATCHES, Math.ceil(TURN / second)));
-      const epochs = epoch && ours === 'cpu' ? Math.max(1, Math.round(TURN / (second * steps))) : 1;
+      const steps = epoch?.steps ?? 1;
+      const unit = async (): Promise<void> => void await (epoch ? epoch.run() : trainee.step(at++ % BATCHES));
+      // An epoch on a GPU is longer than any turn; and one of its steps tells nothing of its speed.
+      const { units, turn } = ours === 'cpu' || !epoch ? await turnOf(unit) : { units: 1, turn: unit };
       contestants.push({
-        name, version: trainee.version, threads: trainee.threads, first, units: epochs * steps,
+        name, version: trainee.version, threads: trainee.threads, first, units: units * steps, turn,
         difference: largestDifference(losses, reference.slice(0, losses.length)),
-        turn: async () => {
-          for (let i = 0; i < (epoch ? epochs : steps); i++) await (epoch ? epoch.run() : trainee.step(at++ % BATCHES));
-        },
       });
     } catch (error) {
       absent.push({ name, reason: String(error) });
