@@ -12,7 +12,7 @@ use super::elementwise::clamped;
 use super::gemm::Epilogue;
 use super::parallel::{Items, split, with_scratch};
 use super::scratch::Scratch;
-use super::simd::{F32x4, LANES, quad, unrolled};
+use super::simd::{F32x4, LANES, unrolled};
 
 /// Filters `[kh, kw, c]` as [`depthwise`] reads them: all taps of four channels, then those of the next four.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +117,9 @@ pub(super) fn widen<'a>(c: usize, x: &[f32], wide: &'a mut [f32]) -> &'a [f32] {
 
 /// Columns of a wide strip: they divide the widths of images that are halved five times from 224.
 const WIDE: usize = 7;
+
+/// Columns under a wide strip, at most, where its kernel is unrolled: 5 taps at stride 2.
+const COLUMNS: usize = (WIDE - 1) * 2 + 5;
 
 /// Bytes under a strip's row that stay in the first-level cache from one row to the next.
 const BLOCK: usize = 16 << 10;
@@ -265,26 +268,34 @@ impl<'j> Job<'j> {
         let bias = &self.bias[..quads.end];
         for q in quads {
             let mut acc = [F32x4::load(&bias[q]); T];
-            for ky in 0..taps.rows {
-                let row = q * all + (taps.skipped + ky) * KW;
-                // Safety: the index is below `quads.end · kh · KW`.
-                let w: [F32x4; KW] = unrolled(F32x4::ZERO, |kx| unsafe { quad(self.w, row + kx) });
-                let line = ky * taps.step + q;
-                // Safety: the index is below `end`, which it reaches in the last row, column and quad.
-                let x = |column: usize| unsafe { quad(taps.x, line + (column - L) * pitch) };
+            let mut w = self.w.as_ptr().wrapping_add(q * all + taps.skipped * KW);
+            let mut line = taps.x.as_ptr().wrapping_add(q);
+            for _ in 0..taps.rows {
+                // Safety: the last tap of the last row is below `quads.end · kh · KW`.
+                let filter: [F32x4; KW] = unrolled(F32x4::ZERO, |kx| F32x4::load(unsafe { &*w.add(kx) }));
+                // Each a step behind the one before: products of columns and steps would wait in registers.
+                let mut next = line;
+                let places: [_; COLUMNS] = unrolled(line, |_| {
+                    let place = next;
+                    next = place.wrapping_add(pitch);
+                    place
+                });
+                // Safety: the last column of the last row is below `end`.
+                let x = |column: usize| F32x4::load(unsafe { &*places[column - L] });
                 for t in 0..T {
                     let inside = L.saturating_sub(t * S)..KW.min(columns - R - t * S);
                     // Five products that wait for each other and for those of the row before would be too many.
                     let chained = KW < 5;
-                    let (first, w0) = (x(t * S + inside.start), w[inside.start]);
+                    let (first, w0) = (x(t * S + inside.start), filter[inside.start]);
                     let mut sum = if chained { first.mul_add(w0, acc[t]) } else { first.mul(w0) };
                     for kx in 1..KW {
                         if kx > inside.start && kx < inside.end {
-                            sum = x(t * S + kx).mul_add(w[kx], sum);
+                            sum = x(t * S + kx).mul_add(filter[kx], sum);
                         }
                     }
                     acc[t] = if chained { sum } else { acc[t].add(sum) };
                 }
+                (w, line) = (w.wrapping_add(KW), line.wrapping_add(taps.step));
             }
             for t in 0..T {
                 // Safety: `t · c + q · LANES + LANES` is at most what was asserted.

@@ -46,16 +46,97 @@ pub(super) trait Lhs {
     ) -> Acc<MR, NP>;
 }
 
-/// One step over k: element `a(r)` of row `r`, row `b(q)` of panel `q`.
+/// Where the elements of `MR` rows lie.
+trait Place<const MR: usize>: Copy {
+    /// Element `k` of row `r`.
+    ///
+    /// # Safety
+    ///
+    /// The row has so many elements.
+    unsafe fn get(self, r: usize, k: usize) -> f32;
+
+    /// From element `k` on.
+    fn from(self, k: usize) -> Self;
+}
+
+/// Rows that lie anywhere.
+impl<const MR: usize> Place<MR> for [*const f32; MR] {
+    #[inline(always)]
+    unsafe fn get(self, r: usize, k: usize) -> f32 {
+        // Safety: the caller's.
+        unsafe { *self[r].add(k) }
+    }
+
+    #[inline(always)]
+    fn from(self, k: usize) -> Self {
+        unrolled(core::ptr::null(), |r| self[r].wrapping_add(k))
+    }
+}
+
+/// Rows side by side.
+impl<const MR: usize> Place<MR> for *const [f32; MR] {
+    #[inline(always)]
+    unsafe fn get(self, r: usize, k: usize) -> f32 {
+        // Safety: the caller's.
+        unsafe { (*self.add(k))[r] }
+    }
+
+    #[inline(always)]
+    fn from(self, k: usize) -> Self {
+        self.wrapping_add(k)
+    }
+}
+
+/// `acc + a · b` over `len` steps of k, without the checks that are 1 to 4 % of a product's time.
+///
+/// A turn is two steps, which share the cost of moving on: 1.16 times as fast where a multiply-add is two instructions. The way
+/// out between them parts them. In one piece, LLVM lays the products of each sum side by side, and what both steps have loaded
+/// waits for that in more registers than there are.
+///
+/// # Safety
+///
+/// All rows of `a` and all panels of `b` have `len` elements.
 #[inline(always)]
-fn step<'a, const MR: usize, const NP: usize>(
+unsafe fn products<const MR: usize, const NP: usize>(
+    len: usize,
+    mut a: impl Place<MR>,
+    b: &[&[[f32; NR]]; NP],
+    mut acc: Acc<MR, NP>,
+) -> Acc<MR, NP> {
+    let mut b: [*const [f32; NR]; NP] = unrolled(core::ptr::null(), |q| b[q].as_ptr());
+    let mut left = len;
+    while left > 0 {
+        // Safety: one step is left at least.
+        unsafe { step(&mut acc, 0, a, &b) };
+        if left == 1 {
+            break;
+        }
+        // Safety: two steps are left at least.
+        unsafe { step(&mut acc, 1, a, &b) };
+        a = a.from(2);
+        b = unrolled(core::ptr::null(), |q| b[q].wrapping_add(2));
+        left -= 2;
+    }
+    acc
+}
+
+/// Step `k`.
+///
+/// # Safety
+///
+/// All rows of `a` and all panels of `b` have so many elements.
+#[inline(always)]
+unsafe fn step<const MR: usize, const NP: usize>(
     acc: &mut Acc<MR, NP>,
-    a: impl Fn(usize) -> f32,
-    b: impl Fn(usize) -> &'a [f32; NR],
+    k: usize,
+    a: impl Place<MR>,
+    b: &[*const [f32; NR]; NP],
 ) {
-    let b: [[F32x4; 2]; NP] = unrolled([F32x4::ZERO; 2], |q| F32x4::load_pair(b(q)));
+    // Safety: the caller's.
+    let b: [[F32x4; 2]; NP] = unrolled([F32x4::ZERO; 2], |q| F32x4::load_pair(unsafe { &*b[q].add(k) }));
     for r in 0..MR {
-        let a = F32x4::splat(a(r));
+        // Safety: the caller's.
+        let a = F32x4::splat(unsafe { a.get(r, k) });
         for q in 0..NP {
             acc[r][q] = [a.mul_add(b[q][0], acc[r][q][0]), a.mul_add(b[q][1], acc[r][q][1])];
         }
@@ -94,15 +175,12 @@ impl Lhs for Plain<'_> {
     fn accumulate<const MR: usize, const NP: usize>(
         rows: &[&[f32]; MR],
         b: [&[[f32; NR]]; NP],
-        mut acc: Acc<MR, NP>,
+        acc: Acc<MR, NP>,
     ) -> Acc<MR, NP> {
         let len = rows[0].len();
         let (a, b) = (heads(rows, len), heads(&b, len));
-        for p in 0..len {
-            // Safety: `p` is below `len`, which is the length of them all. One check a step is 1 to 4 % of a product's time.
-            step(&mut acc, |r| unsafe { *a[r].get_unchecked(p) }, |q| unsafe { b[q].get_unchecked(p) });
-        }
-        acc
+        // Safety: all have `len` elements.
+        unsafe { products(len, unrolled(core::ptr::null(), |r| a[r].as_ptr()), &b, acc) }
     }
 }
 
@@ -274,13 +352,10 @@ impl Lhs for Columns<'_> {
     fn accumulate<const MR: usize, const NP: usize>(
         rows: &&[[f32; MR]],
         b: [&[[f32; NR]]; NP],
-        mut acc: Acc<MR, NP>,
+        acc: Acc<MR, NP>,
     ) -> Acc<MR, NP> {
-        let len = rows.len();
-        let b = heads(&b, len);
-        for (p, a) in rows.iter().enumerate() {
-            step(&mut acc, |r| a[r], |q| &b[q][p]);
-        }
-        acc
+        let (len, b) = (rows.len(), heads(&b, rows.len()));
+        // Safety: all have `len` elements.
+        unsafe { products(len, rows.as_ptr(), &b, acc) }
     }
 }
