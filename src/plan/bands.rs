@@ -13,7 +13,7 @@ use crate::tensor::Shape;
 /// An image that is handed on is held whole where it has no more bytes than this: it stays in the cache by itself.
 const CACHED: usize = 512 << 10;
 /// Bytes of all that is handed on within a band.
-const BAND: usize = 448 << 10;
+const BAND: usize = 576 << 10;
 
 /// Consecutive convolutions, each of which alone reads the one before it.
 #[derive(Debug, Clone, PartialEq)]
