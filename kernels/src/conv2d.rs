@@ -3,10 +3,10 @@
 use core::ops::Range;
 
 use super::gemm::{Epilogue, PackedB, multiply_rows};
-use super::lhs::{Lhs, Patches, Walk};
+use super::lhs::{Patches, Walk};
 use super::parallel::{Items, split, with_scratch};
 use super::scratch::Scratch;
-use super::tile::{Block, K_BLOCK, MAX_MR, Out, k_blocks, multiply};
+use super::tile::{Block, K_BLOCK, MAX_MR, Out, multiply};
 use super::winograd::{self, Filters};
 
 /// Sizes of a convolution of `n×h×w×c` to `n×oh×ow×m`.
@@ -170,8 +170,22 @@ fn pack_groups(s: &ConvShape, w: &[f32], groups: &mut [PackedB]) {
     let k = s.kh * s.kw * (s.c / s.groups);
     debug_assert_eq!(w.len(), k * s.m);
     for (g, packed) in groups.iter_mut().enumerate() {
-        packed.repack_strided(k, s.m / s.groups, &w[g * (s.m / s.groups)..], s.m);
+        packed.repack_strided(
+            k,
+            s.m / s.groups,
+            &w[g * (s.m / s.groups)..],
+            s.m,
+            parts_of_line(s).map_or(1, |parts| s.kh * parts),
+        );
     }
+}
+
+/// Blocks of k that each row of taps is packed in, unless all of them are one.
+fn parts_of_line(s: &ConvShape) -> Option<usize> {
+    let line = s.kw * (s.c / s.groups);
+    // Only a line that is one run is ever split.
+    let parts = if s.runs() == 1 { line.div_ceil(K_BLOCK).max(1) } else { 1 };
+    (s.kh * line > K_BLOCK).then_some(parts)
 }
 
 /// `y = clamp(conv(x, w) + bias + residual)`.
@@ -211,23 +225,21 @@ fn direct(
     e: Epilogue<'_>,
     buffer: &mut [f32],
 ) {
-    let line = s.kw * (s.c / s.groups);
-    let lines = (K_BLOCK / line.max(1)).clamp(1, s.kh.max(1));
-    // Only a line that is one run is ever split.
-    let longest = if s.runs() == 1 { K_BLOCK } else { usize::MAX };
     for (group, b) in groups.iter().enumerate() {
-        for ky in (0..s.kh).step_by(lines) {
-            let lines = ky..s.kh.min(ky + lines);
-            for run in k_blocks(line / s.runs(), longest) {
-                let k0 = ky * line + run.start;
-                let (first, len) = (group * (s.c / s.groups) + run.start, run.len());
-                let (lines, row) = (lines.clone(), outputs.start * s.ow);
-                let mut a = Patches { s, x, row, lines, runs: s.runs(), first, len, buffer: &mut *buffer };
-                let last = k0 + a.depth() == b.k;
-                let block = Block { b, k0, resume: k0 > 0, e: e.at_block(last) };
-                let col = group * (s.m / s.groups);
-                multiply(outputs.len() * s.ow, &mut a, block, &mut Out { y, ld: s.m, col });
-            }
+        for (index, ks) in b.ranges().enumerate() {
+            let (lines, run) = match parts_of_line(s) {
+                None => (0..s.kh, 0..b.k / (s.kh * s.runs()).max(1)),
+                Some(parts) => {
+                    let (ky, line) = (index / parts, b.k / s.kh);
+                    (ky..ky + 1, (ks.start - ky * line) / s.runs()..(ks.end - ky * line) / s.runs())
+                }
+            };
+            let (first, len) = (group * (s.c / s.groups) + run.start, run.len());
+            let row = outputs.start * s.ow;
+            let mut a = Patches { s, x, row, lines, runs: s.runs(), first, len, buffer: &mut *buffer };
+            let (resume, e) = (ks.start > 0, e.at_block(ks.end == b.k));
+            let (block, col) = (Block { b: b.block(ks), resume, e }, group * (s.m / s.groups));
+            multiply(outputs.len() * s.ow, &mut a, block, &mut Out { y, ld: s.m, col });
         }
     }
 }

@@ -109,10 +109,13 @@ pub fn conv2d_dw(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: 
         let x = padded(s, &x[first * s.x_len()..][..images * s.x_len()], &mut copies);
         let dy = &dy[first * s.y_len()..][..images * s.y_len()];
         for g in 0..s.groups {
-            b.repack_strided(images * pixels, s.m / s.groups, &dy[g * (s.m / s.groups)..], s.m);
+            // In one block, of which each part of the lines is some rows.
+            b.repack_strided(images * pixels, s.m / s.groups, &dy[g * (s.m / s.groups)..], s.m, 1);
             for oy in (0..s.oh).step_by(lines) {
                 let lines = lines.min(s.oh - oy);
-                let block = Block { b: &b, k0: oy * s.ow, resume: first + oy > 0, e: Epilogue::default() };
+                let rows_of_dy = oy * s.ow..oy * s.ow + images * lines * s.ow;
+                let panels = b.block(0..images * pixels).of(rows_of_dy);
+                let block = Block { b: panels, resume: first + oy > 0, e: Epilogue::default() };
                 dw_lines(s, g, oy, lines, images, x, block, dw, &mut rows);
             }
         }

@@ -12,7 +12,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::elementwise::copy;
-use super::gemm::{Epilogue, PackedB};
+use super::gemm::{Epilogue, Panels};
 use super::lhs::{Acc, Lhs};
 use super::simd::{F32x4, unrolled};
 
@@ -25,25 +25,18 @@ pub(super) const MAX_MR: usize = if cfg!(target_feature = "relaxed-simd") { 6 } 
 static ROWS: AtomicUsize = AtomicUsize::new(MAX_MR);
 /// Bytes of B that one sweep over the rows of A may touch, so that they stay in the second-level cache.
 const B_BLOCK_BYTES: usize = 768 << 10;
-/// Longest k range worth one pass: six rows of A and a panel of B then share the first-level cache.
-pub(super) const K_BLOCK: usize = 768;
+/// Longest k range of one pass: the rows of a tile of A then stay in the first-level cache beside the panels of B that go through it.
+pub(super) const K_BLOCK: usize = 256;
 
 /// Has tiles of at most `rows` rows, for compilers that run out of registers before: no bit of a result depends on it.
 pub fn limit_tile_rows(rows: usize) {
     ROWS.store(rows.clamp(1, MAX_MR), Ordering::Relaxed);
 }
 
-/// Splits `0..k` into ranges of nearly equal length, none above `longest`: one range for `k` up to it, even for 0.
-pub(super) fn k_blocks(k: usize, longest: usize) -> impl Iterator<Item = Range<usize>> {
-    let blocks = k.div_ceil(longest).max(1);
-    (0..blocks).map(move |i| k * i / blocks..k * (i + 1) / blocks)
-}
-
-/// Rows `k0..k0 + depth` of `b`, and what the sums start from and end with.
+/// Rows of the right operand, and what the sums start from and end with.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
-    pub(super) b: &'a PackedB,
-    pub(super) k0: usize,
+    pub(super) b: Panels<'a>,
     /// Sums continue what `y` holds; otherwise they start from bias and residual.
     pub(super) resume: bool,
     pub(super) e: Epilogue<'a>,
@@ -87,18 +80,17 @@ fn sweep<L: Lhs, const MR: usize, const NP: usize>(
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
-    let ks = block.k0..block.k0 + a.depth();
     let rows = a.rows::<MR>(row);
     let whole = panels.end.min(block.b.n / NR);
     while NP > 1 && panels.start + NP <= whole {
-        whole_tile::<L, MR, NP>(&rows, row, panels.start, &ks, block, out);
+        whole_tile::<L, MR, NP>(&rows, row, panels.start, block, out);
         panels.start += NP;
     }
     for panel in panels.start..whole {
-        whole_tile::<L, MR, 1>(&rows, row, panel, &ks, block, out);
+        whole_tile::<L, MR, 1>(&rows, row, panel, block, out);
     }
     if whole < panels.end {
-        narrow_tile::<L, MR>(&rows, row, whole, &ks, block, out);
+        narrow_tile::<L, MR>(&rows, row, whole, block, out);
     }
 }
 
@@ -108,7 +100,6 @@ fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
     rows: &L::Rows<'_, MR>,
     row: usize,
     panel: usize,
-    ks: &Range<usize>,
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
@@ -124,7 +115,7 @@ fn whole_tile<L: Lhs, const MR: usize, const NP: usize>(
             acc[r] = sum(acc[r], panels(&x[r * out.ld..]));
         }
     }
-    let b = unrolled(&[] as &[_], |q| &block.b.panel(panel + q)[ks.start..ks.end]);
+    let b = unrolled(&[] as &[_], |q| block.b.panel(panel + q));
     let acc = clamped(L::accumulate(rows, b, acc), block.e.clamp);
     // With unchecked stores Firefox keeps the sums of simd128 builds in memory: 1.4 times a network's time.
     let y = &mut out.y[first..];
@@ -142,7 +133,6 @@ fn narrow_tile<L: Lhs, const MR: usize>(
     rows: &L::Rows<'_, MR>,
     row: usize,
     panel: usize,
-    ks: &Range<usize>,
     block: Block<'_>,
     out: &mut Out<'_>,
 ) {
@@ -158,7 +148,7 @@ fn narrow_tile<L: Lhs, const MR: usize>(
             acc[r] = sum(acc[r], widened(&x[line(r)]));
         }
     }
-    let b = [&block.b.panel(panel)[ks.clone()]];
+    let b = [block.b.panel(panel)];
     let acc = clamped(L::accumulate(rows, b, acc), block.e.clamp);
     for (r, acc) in acc.iter().enumerate() {
         let mut y = [0.0; NR];
@@ -203,7 +193,7 @@ fn clamped<const MR: usize, const NP: usize>(mut acc: Acc<MR, NP>, bounds: Optio
 
 #[cfg(test)]
 mod tests {
-    use super::super::gemm::gemm;
+    use super::super::gemm::{PackedB, gemm};
     use super::super::testing::Rng;
     use super::*;
 

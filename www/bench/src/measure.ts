@@ -67,9 +67,9 @@ export async function interleave(contestants: readonly Contestant[], { rounds, s
 const TURN = 100;
 const SETTLING = 300;
 
-/** A turn of about the same length for everyone, as many units as make it up: what a turn finds cold weighs on short ones. */
-export async function turnOf(unit: () => unknown): Promise<{ units: number; turn: () => Promise<void> }> {
-  let last = 0;
+/** A turn of about the same length for everyone, as many units as make it up: what a turn finds cold weighs on short ones. `last`: what a unit took when it was cold. */
+export async function turnOf(unit: () => unknown, last = 0): Promise<{ units: number; turn: () => Promise<void> }> {
+  if (last > SETTLING) return { units: 1, turn: async () => void await unit() };
   for (const begin = performance.now(); performance.now() - begin < SETTLING;) {
     const start = performance.now();
     await unit();

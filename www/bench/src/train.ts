@@ -78,7 +78,7 @@ export async function trainingRow({ net, batch, threads, opponents, ours }: Trai
       const steps = epoch?.steps ?? 1;
       const unit = async (): Promise<void> => void await (epoch ? epoch.run() : trainee.step(at++ % BATCHES));
       // An epoch on a GPU is longer than any turn; and one of its steps tells nothing of its speed.
-      const { units, turn } = ours === 'cpu' || !epoch ? await turnOf(unit) : { units: 1, turn: unit };
+      const { units, turn } = ours === 'cpu' || !epoch ? await turnOf(unit, second) : { units: 1, turn: unit };
       contestants.push({
         name, version: trainee.version, threads: trainee.threads, first, units: units * steps, turn,
         difference: largestDifference(losses, reference.slice(0, losses.length)),
