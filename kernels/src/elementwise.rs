@@ -128,8 +128,8 @@ pub fn channel_scale_shift(
     }
 }
 
-/// Copies `x` to the beginning of `y`. A call of the memory's own copy takes longer than most runs of pixels do, and with some
-/// processors and libraries some times as long for distances a little above a multiple of 4 KiB.
+/// Copies as many elements as both have. A call of the memory's own copy takes longer than most runs of pixels do; and on some
+/// processors it takes several times as long where `x` and `y` lie a little more than a multiple of 4 KiB apart.
 #[inline(always)]
 pub fn copy(x: &[f32], y: &mut [f32]) {
     let len = x.len().min(y.len());

@@ -52,11 +52,11 @@ trait Place<const MR: usize>: Copy {
     ///
     /// # Safety
     ///
-    /// The row has so many elements.
+    /// The row has more than `k` elements.
     unsafe fn get(self, r: usize, k: usize) -> f32;
 
-    /// From element `k` on.
-    fn from(self, k: usize) -> Self;
+    /// The place `k` elements on.
+    fn behind(self, k: usize) -> Self;
 }
 
 /// Rows that lie anywhere.
@@ -68,7 +68,7 @@ impl<const MR: usize> Place<MR> for [*const f32; MR] {
     }
 
     #[inline(always)]
-    fn from(self, k: usize) -> Self {
+    fn behind(self, k: usize) -> Self {
         unrolled(core::ptr::null(), |r| self[r].wrapping_add(k))
     }
 }
@@ -82,7 +82,7 @@ impl<const MR: usize> Place<MR> for *const [f32; MR] {
     }
 
     #[inline(always)]
-    fn from(self, k: usize) -> Self {
+    fn behind(self, k: usize) -> Self {
         self.wrapping_add(k)
     }
 }
@@ -113,7 +113,7 @@ unsafe fn products<const MR: usize, const NP: usize>(
         }
         // Safety: two steps are left at least.
         unsafe { step(&mut acc, 1, a, &b) };
-        a = a.from(2);
+        a = a.behind(2);
         b = unrolled(core::ptr::null(), |q| b[q].wrapping_add(2));
         left -= 2;
     }
@@ -124,7 +124,7 @@ unsafe fn products<const MR: usize, const NP: usize>(
 ///
 /// # Safety
 ///
-/// All rows of `a` and all panels of `b` have so many elements.
+/// All rows of `a` and all panels of `b` have more than `k` elements.
 #[inline(always)]
 unsafe fn step<const MR: usize, const NP: usize>(
     acc: &mut Acc<MR, NP>,

@@ -12,7 +12,7 @@ use super::rng::{Rng, Stream};
 use super::split;
 use crate::error::{Error, Result};
 use crate::formats::safetensors::FloatType;
-use crate::tensor::{Rows, Shape};
+use crate::tensor::{Floats, Rows, Shape};
 
 /// Name and shape (without the batch) of one boundary tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl FeatureSet {
         let too_large = || Error::option("features", format!("{count} rows of these do not fit into memory"));
         let rows = tensors
             .iter()
-            .map(|t| t.shape.checked_len().and_then(|len| zeroed(len.checked_mul(count)?, dtype)))
+            .map(|t| t.shape.checked_len().and_then(|len| zeroed(len, count, dtype)))
             .collect::<Option<_>>()
             .ok_or_else(too_large)?;
         let targets = count.checked_mul(labels.len()).and_then(zeros).ok_or_else(too_large)?;
@@ -118,9 +118,9 @@ impl FeatureSet {
         for (tensor, rows) in self.tensors.iter().zip(&mut self.rows) {
             let (row, after) = rest.split_at(tensor.shape.len());
             rest = after;
-            match rows {
-                Rows::F32(all) => all[index * row.len()..][..row.len()].copy_from_slice(row),
-                Rows::F16(all) => all[index * row.len()..].iter_mut().zip(row).for_each(|(y, x)| *y = saturated(*x)),
+            match &mut rows.elements {
+                Floats::F32(all) => all[index * row.len()..][..row.len()].copy_from_slice(row),
+                Floats::F16(all) => all[index * row.len()..].iter_mut().zip(row).for_each(|(y, x)| *y = saturated(*x)),
             }
         }
         let dtype = self.dtype();
@@ -186,17 +186,15 @@ impl FeatureSet {
 
     /// How elements are kept.
     pub fn dtype(&self) -> FloatType {
-        match self.rows.first() {
-            Some(Rows::F16(_)) => FloatType::F16,
+        match self.rows.first().map(|rows| &rows.elements) {
+            Some(Floats::F16(_)) => FloatType::F16,
             _ => FloatType::F32,
         }
     }
 
     /// The given rows of tensor `tensor`, one after the other.
     pub fn gather(&self, tensor: usize, rows: &[usize]) -> Vec<f32> {
-        let mut values = vec![0.0; rows.len() * self.tensors[tensor].shape.len()];
-        self.rows[tensor].copy_to(rows, &mut values);
-        values
+        self.rows[tensor].widened(rows)
     }
 
     /// All rows of tensor `tensor`.
@@ -253,7 +251,7 @@ impl FeatureSet {
         let classes = self.labels.len();
         Self {
             tensors: self.tensors.clone(),
-            rows: self.rows.iter().zip(&self.tensors).map(|(all, tensor)| all.pick(rows, tensor.shape.len())).collect(),
+            rows: self.rows.iter().map(|all| all.pick(rows)).collect(),
             labels: self.labels.clone(),
             targets: rows.iter().flat_map(|r| &self.targets[r * classes..][..classes]).copied().collect(),
             ids: rows.iter().map(|r| self.ids[*r].clone()).collect(),
@@ -287,19 +285,22 @@ impl FeatureSet {
 }
 
 /// Values as a set keeps them.
-fn kept(values: Vec<f32>, dtype: FloatType) -> Rows {
-    match dtype {
-        FloatType::F32 => Rows::F32(values),
-        FloatType::F16 => Rows::F16(values.into_iter().map(saturated).collect()),
-    }
+fn kept(len: usize, values: Vec<f32>, dtype: FloatType) -> Rows {
+    let elements = match dtype {
+        FloatType::F32 => Floats::F32(values),
+        FloatType::F16 => Floats::F16(values.into_iter().map(saturated).collect()),
+    };
+    Rows { len, elements }
 }
 
-/// `len` zeros, or `None` where there is no memory for them.
-fn zeroed(len: usize, dtype: FloatType) -> Option<Rows> {
-    match dtype {
-        FloatType::F32 => zeros(len).map(Rows::F32),
-        FloatType::F16 => zeros(len).map(Rows::F16),
-    }
+/// `count` rows of zeros, or `None` where there is no memory for them.
+fn zeroed(len: usize, count: usize, dtype: FloatType) -> Option<Rows> {
+    let all = len.checked_mul(count)?;
+    let elements = match dtype {
+        FloatType::F32 => zeros(all).map(Floats::F32),
+        FloatType::F16 => zeros(all).map(Floats::F16),
+    };
+    Some(Rows { len, elements: elements? })
 }
 
 /// `len` default values, or `None` where there is no memory for them.

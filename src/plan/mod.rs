@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Scaled, Vertex, VertexId};
 use crate::ops::{Conv2dInputGrad, DepthwiseConv2dInputGrad, Op};
-use crate::tensor::{Shape, Tensor, TensorType};
+use crate::tensor::{Rows, Shape, Tensor, TensorType};
 use bands::Found;
 pub use bands::{Chain, Piece};
 
@@ -33,6 +33,11 @@ pub struct Read {
 }
 
 impl Read {
+    /// Whether these rows are as many and as long as those of the value.
+    pub fn takes(&self, all: &Rows, rows: &[usize]) -> bool {
+        self.shape.first() == Some(&rows.len()) && self.shape.len() == rows.len() * all.len
+    }
+
     /// The error of another number of values that were written to an input.
     pub fn refuses(&self, name: &str, values: usize) -> Error {
         let reason = format!("{values} values were written to {}", self.shape);
@@ -134,14 +139,18 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The same plan with inputs that are written as 16-bit floats; names that it does not read are ignored.
+    /// The same plan with inputs that are written as 16-bit floats; those that no step reads, and would widen, are not.
     #[must_use]
     pub fn with_halves(mut self, inputs: &[String]) -> Self {
         let slot = |name: &String| match self.named.get(name)? {
             Read { at: Location::Slot(slot), shape } => Some((*slot, shape.len())),
             Read { at: Location::Constant(_), .. } => None,
         };
-        self.halves = inputs.iter().filter_map(slot).collect();
+        let is_read = |(slot, _): &(usize, usize)| {
+            let mut reads = self.steps.iter().flat_map(|step| step.reads.iter());
+            reads.any(|read| read.at == Location::Slot(*slot))
+        };
+        self.halves = inputs.iter().filter_map(slot).filter(is_read).collect();
         self
     }
 

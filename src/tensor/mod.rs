@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub(crate) use digest::{Digest, Hash, hex};
-pub use rows::Rows;
+pub use rows::{Floats, Rows};
 pub use shape::Shape;
 
 /// Element types of tensors.

@@ -4,44 +4,63 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use regraft_kernels as kernels;
 
-/// Elements of rows of one length, one row after the other.
+/// Rows of one length, one after the other.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Rows {
-    /// 32-bit floats.
+pub struct Rows {
+    /// Elements of a row.
+    pub len: usize,
+    /// Of all rows.
+    pub elements: Floats,
+}
+
+/// Floats of either width.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Floats {
+    /// 32 bits.
     F32(Vec<f32>),
-    /// 16-bit floats.
+    /// 16 bits.
     F16(Vec<f16>),
 }
 
 impl Rows {
-    /// The given rows of `len` elements each.
-    pub fn pick(&self, rows: &[usize], len: usize) -> Self {
-        match self {
-            Self::F32(all) => Self::F32(picked(all, rows, len)),
-            Self::F16(all) => Self::F16(picked(all, rows, len)),
-        }
+    /// The given rows.
+    pub fn pick(&self, rows: &[usize]) -> Self {
+        let elements = match &self.elements {
+            Floats::F32(all) => Floats::F32(picked(all, rows, self.len)),
+            Floats::F16(all) => Floats::F16(picked(all, rows, self.len)),
+        };
+        Self { len: self.len, elements }
     }
 
     /// [`Rows::pick`] into memory of their size, as 32-bit floats.
     pub fn copy_to(&self, rows: &[usize], y: &mut [f32]) {
-        let len = y.len() / rows.len().max(1);
-        for (y, row) in y.chunks_exact_mut(len.max(1)).zip(rows) {
-            match self {
-                Self::F32(all) => kernels::copy(&all[row * len..][..len], y),
-                Self::F16(all) => all[row * len..][..len].convert_to_f32_slice(y),
+        debug_assert_eq!(y.len(), rows.len() * self.len);
+        for (y, row) in y.chunks_exact_mut(self.len.max(1)).zip(rows) {
+            match &self.elements {
+                Floats::F32(all) => kernels::copy(&all[row * self.len..][..self.len], y),
+                Floats::F16(all) => all[row * self.len..][..self.len].convert_to_f32_slice(y),
             }
         }
     }
 
+    /// [`Rows::copy_to`] new memory.
+    pub fn widened(&self, rows: &[usize]) -> Vec<f32> {
+        let mut y = vec![0.0; rows.len() * self.len];
+        self.copy_to(rows, &mut y);
+        y
+    }
+
     /// Bytes of the elements.
     pub fn bytes(&self) -> usize {
-        match self {
-            Self::F32(all) => size_of_val(all.as_slice()),
-            Self::F16(all) => size_of_val(all.as_slice()),
+        match &self.elements {
+            Floats::F32(all) => size_of_val(all.as_slice()),
+            Floats::F16(all) => size_of_val(all.as_slice()),
         }
     }
 }
 
 fn picked<T: Copy>(all: &[T], rows: &[usize], len: usize) -> Vec<T> {
-    rows.iter().flat_map(|row| &all[row * len..][..len]).copied().collect()
+    let mut picked = Vec::with_capacity(rows.len() * len);
+    rows.iter().for_each(|row| picked.extend_from_slice(&all[row * len..][..len]));
+    picked
 }

@@ -36,7 +36,7 @@ impl Model {
     ) -> Result<Vec<(String, Tensor)>> {
         let split = self.split(at)?;
         let rows: Vec<usize> = (0..features.count()).collect();
-        Rows { features, boundary: &split.boundary, rows: &rows, extra: None }.run(device, &split.tail).await
+        Batches { features, boundary: &split.boundary, rows: &rows, extra: None }.run(device, &split.tail).await
     }
 
     /// [`Model::evaluate_on`] the CPU.
@@ -80,7 +80,7 @@ impl Model {
         }
         tail.set_outputs(outputs);
         let extra = Some((input.as_str(), targets.as_slice()));
-        let found = Rows { features, boundary: &split.boundary, rows: &rows, extra }.run(device, &tail).await?;
+        let found = Batches { features, boundary: &split.boundary, rows: &rows, extra }.run(device, &tail).await?;
         let mut found = found.iter().map(|(_, values)| values.as_f32().unwrap_or_default());
 
         let mut probabilities = found.next().unwrap_or_default().to_vec();
@@ -96,7 +96,7 @@ impl Model {
 }
 
 /// What a tail is run on.
-struct Rows<'a> {
+struct Batches<'a> {
     features: &'a FeatureSet,
     boundary: &'a [String],
     rows: &'a [usize],
@@ -104,7 +104,7 @@ struct Rows<'a> {
     extra: Option<(&'a str, &'a [f32])>,
 }
 
-impl Rows<'_> {
+impl Batches<'_> {
     /// Outputs of a tail for all rows. A smaller batch needs less memory.
     async fn run(&self, device: &Device, tail: &Graph) -> Result<Vec<(String, Tensor)>> {
         let mut batch = BATCH;

@@ -8,7 +8,7 @@ use regraft::backend::{Backend, Device};
 use regraft::graph::{Graph, VertexId};
 use regraft::ops::{Add, Case, GpuLimits, Op, Tiles, all_cases};
 use regraft::plan::Plan;
-use regraft::tensor::{Rows, Tensor, TensorType};
+use regraft::tensor::{Floats, Rows, Tensor, TensorType};
 use regraft::{Error, Result};
 
 use crate::{SEED, gpu, gpu_test, worst};
@@ -135,7 +135,7 @@ async fn half_inputs() -> Result<()> {
     // An odd number of them, infinities among them.
     let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|v| !v.is_nan()).skip(1).collect();
     let plan = Plan::new(&doubled(all.len())?, None)?.with_halves(&["x".to_owned()]);
-    let (rows, set): (Vec<usize>, _) = ((0..all.len()).collect(), Rows::F16(all.clone()));
+    let (rows, set): (Vec<usize>, _) = ((0..all.len()).collect(), Rows { len: 1, elements: Floats::F16(all.clone()) });
     for device in [Device::Gpu(gpu(GpuOptions::default()).await), Device::Cpu] {
         let mut backend = Backend::new(plan.clone(), &device)?;
         backend.write_rows("x", &set, &rows)?;

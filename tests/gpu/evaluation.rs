@@ -3,12 +3,13 @@
 use regraft::Result;
 use regraft::backend::Device;
 use regraft::backend::gpu::GpuOptions;
+use regraft::data::{FeatureSet, FeatureTensor};
 use regraft::eval::Evaluation;
 use regraft::formats::safetensors::FloatType;
 use regraft::tensor::Tensor;
 use regraft::transfer::Runner;
 
-use crate::trainer::{features, features_of, network, widened};
+use crate::trainer::{CHANNELS, CLASSES, SIDE, features, features_of, network, widened};
 use crate::{gpu, gpu_test, worst};
 
 /// Rows: two whole batches and a part of one.
@@ -78,9 +79,41 @@ async fn halves() -> Result<()> {
         sent.push(gpu.counters().bytes_written - before);
     }
     assert_eq!(found[0], found[1]);
-    let bytes = |rows: usize| (rows * kept.tensors().iter().map(|t| t.shape.len()).sum::<usize>()) as u64;
+    let values: usize = kept.tensors().iter().map(|t| t.shape.len()).sum();
     // Three batches of 32 rows; what widens them has parameters.
-    let (saved, half) = (sent[0] - sent[1], 2 * bytes(96));
+    let (saved, half) = (sent[0] - sent[1], 2 * 96 * values as u64);
     assert!(saved <= half && saved + 1024 > half, "{sent:?} bytes were sent");
+    Ok(())
+}
+
+gpu_test!(a_boundary_that_is_an_output_is_given_back, given_back);
+async fn given_back() -> Result<()> {
+    let (model, at) = (network()?, ["predictions".to_owned()]);
+    let tensors = vec![FeatureTensor { name: at[0].clone(), shape: [CLASSES].into() }];
+    for dtype in [FloatType::F32, FloatType::F16] {
+        let labels = (0..CLASSES).map(|c| c.to_string()).collect();
+        let mut set = FeatureSet::new(tensors.clone(), 3, labels, "key".into(), dtype)?;
+        (0..3).try_for_each(|row| set.set(row, row, "", &[0.5, 0.25, 0.125, 0.125]))?;
+        let gpu = Device::Gpu(gpu(GpuOptions::default()).await);
+        for device in [&Device::Cpu, &gpu] {
+            let outputs = model.output_from_features_on(device, &set, Some(&at)).await?;
+            assert_eq!(outputs[0].1.as_f32().unwrap_or_default(), set.gather(0, &[0, 1, 2]), "{dtype:?} on {device:?}");
+        }
+    }
+    Ok(())
+}
+
+gpu_test!(rows_of_another_size_are_refused, another_size);
+async fn another_size() -> Result<()> {
+    let (model, gpu) = (network()?, Device::Gpu(gpu(GpuOptions::default()).await));
+    for (side, dtype) in [(SIDE - 1, FloatType::F32), (SIDE + 1, FloatType::F32), (SIDE + 1, FloatType::F16)] {
+        let tensors = vec![FeatureTensor { name: "x".into(), shape: [side, side, CHANNELS].into() }];
+        let labels = (0..CLASSES).map(|c| c.to_string()).collect();
+        let set = FeatureSet::new(tensors, ROWS, labels, "key".into(), dtype)?;
+        for device in [&Device::Cpu, &gpu] {
+            let outcome = model.output_from_features_on(device, &set, None).await;
+            assert!(outcome.is_err(), "{dtype:?} of {side} on {device:?}");
+        }
+    }
     Ok(())
 }

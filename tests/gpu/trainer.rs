@@ -22,11 +22,11 @@ const ROWS: usize = 20;
 /// Rows of a step.
 const BATCH: usize = 8;
 /// Height and width of the features.
-const SIDE: usize = 6;
+pub(crate) const SIDE: usize = 6;
 /// Channels of the features.
-const CHANNELS: usize = 3;
+pub(crate) const CHANNELS: usize = 3;
 /// Classes.
-const CLASSES: usize = 4;
+pub(crate) const CLASSES: usize = 4;
 
 /// Errors of single steps grow along a run; divisions by small roots (adaptive updaters) make them larger than the kernels' own.
 const TOLERANCE: f64 = 1e-3;

@@ -75,11 +75,11 @@ impl CpuBackend {
     pub fn write_rows(&mut self, name: &str, all: &Rows, rows: &[usize]) -> Result<()> {
         let Ok(read) = self.plan.named(name) else { return Ok(()) };
         match read.at {
-            Location::Slot(slot) if read.shape.first() == Some(&rows.len()) => {
+            Location::Slot(slot) if read.takes(all, rows) => {
                 all.copy_to(rows, &mut self.slots[slot][..read.shape.len()]);
                 Ok(())
             }
-            _ => Err(read.refuses(name, rows.len())),
+            _ => Err(read.refuses(name, rows.len() * all.len)),
         }
     }
 

@@ -31,7 +31,7 @@ pub use record::{Recording, record};
 use super::readback::Request;
 use crate::error::{Error, Result};
 use crate::plan::{Location, Plan};
-use crate::tensor::Rows;
+use crate::tensor::{Floats, Rows};
 use checks::Checks;
 use memory::Memory;
 use pool::Usage;
@@ -108,15 +108,17 @@ impl GpuBackend {
     /// See [`super::Backend::write_rows`].
     pub fn write_rows(&mut self, name: &str, all: &Rows, rows: &[usize]) -> Result<()> {
         let Ok(read) = self.plan.named(name) else { return Ok(()) };
-        match (read.at, all.pick(rows, read.shape.len() / rows.len().max(1))) {
-            (_, Rows::F32(values)) => self.write(name, &values),
-            (Location::Slot(slot), Rows::F16(values))
-                if read.shape.len() == values.len() && self.plan.is_halves(slot) =>
-            {
-                self.guarded(|| self.memory.write_halves(&self.gpu, slot, &values))
-            }
-            (_, Rows::F16(values)) => Err(read.refuses(name, values.len())),
+        let Location::Slot(slot) = read.at else { return Err(read.refuses(name, rows.len() * all.len)) };
+        if !read.takes(all, rows) {
+            return Err(read.refuses(name, rows.len() * all.len));
         }
+        if self.plan.is_halves(slot) {
+            return match all.pick(rows).elements {
+                Floats::F16(values) => self.guarded(|| self.memory.write_halves(&self.gpu, slot, &values)),
+                Floats::F32(values) => Err(read.refuses(name, values.len())),
+            };
+        }
+        self.write(name, &all.widened(rows))
     }
 
     /// Submits all steps and does not wait for them.

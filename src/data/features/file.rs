@@ -83,8 +83,9 @@ impl FeatureSet {
         let (mut infos, mut rows) = (Vec::new(), Vec::new());
         for name in order {
             let (shape, values) = take(&name, None)?;
-            infos.push(FeatureTensor { shape: shape.iter().skip(1).copied().collect::<Vec<_>>().into(), name });
-            rows.push(kept(values, dtype));
+            let shape: Shape = shape.iter().skip(1).copied().collect::<Vec<_>>().into();
+            rows.push(kept(shape.len(), values, dtype));
+            infos.push(FeatureTensor { shape, name });
         }
         check_names(&infos, &labels).map_err(bad)?;
         let all = Self { tensors: infos, rows, labels, targets, ids, groups, views: 1, trunk_key };

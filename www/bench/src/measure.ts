@@ -63,17 +63,19 @@ export async function interleave(contestants: readonly Contestant[], { rounds, s
   }));
 }
 
-/** Milliseconds of a turn, and of the warm-up before its length is known. */
+/** Milliseconds of a turn, and of each of two warm-ups that tell its length. */
 const TURN = 100;
-const SETTLING = 300;
+const SETTLING = 150;
 
 /** A turn of about the same length for everyone, as many units as make it up: what a turn finds cold weighs on short ones. `last`: what a unit took when it was cold. */
 export async function turnOf(unit: () => unknown, last = 0): Promise<{ units: number; turn: () => Promise<void> }> {
   if (last > SETTLING) return { units: 1, turn: async () => void await unit() };
-  for (const begin = performance.now(); performance.now() - begin < SETTLING;) {
-    const start = performance.now();
-    await unit();
-    last = performance.now() - start;
+  // Counted, for a unit may be shorter than what the clock tells apart; and twice, for the first ones are slow.
+  for (let i = 0; i < 2; i++) {
+    const begin = performance.now();
+    let done = 0;
+    do { await unit(); done++; } while (performance.now() - begin < SETTLING);
+    last = (performance.now() - begin) / done;
   }
   const units = Math.max(1, Math.round(TURN / last));
   return { units, turn: async () => { for (let i = 0; i < units; i++) await unit(); } };
