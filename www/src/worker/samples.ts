@@ -36,7 +36,8 @@ export class SampleStores {
     const image = this.stores.get(to.store)?.images.get(to.index);
     if (!origin || !known || !image) return false;
     image.key = known.key;
-    for (const [trunkKey, { tensors, byImage }] of origin.rows) {
+    // A copy: in the same store, what is looked up moves to the end of the map.
+    for (const [trunkKey, { tensors, byImage }] of [...origin.rows]) {
       const row = byImage.get(from.index);
       if (!row) continue;
       const rows = this.rows(to, trunkKey);
