@@ -13,46 +13,7 @@ use super::gemm::Epilogue;
 use super::parallel::{Items, split, with_scratch};
 use super::scratch::Scratch;
 use super::simd::{F32x4, LANES, unrolled};
-
-/// Filters `[kh, kw, c]` as [`depthwise`] reads them: all taps of four channels, then those of the next four.
-#[derive(Clone, Debug, Default)]
-pub struct PackedTaps(Vec<f32>);
-
-impl PackedTaps {
-    /// Floats that so many taps of `c` channels take.
-    pub fn floats(taps: usize, c: usize) -> usize {
-        taps * c.next_multiple_of(LANES)
-    }
-
-    /// Packs `[kh, kw, c]` row-major.
-    pub fn pack(c: usize, w: &[f32]) -> Self {
-        let mut packed = Self::default();
-        packed.repack(c, w);
-        packed
-    }
-
-    /// [`PackedTaps::pack`] into the memory already held.
-    pub fn repack(&mut self, c: usize, w: &[f32]) {
-        let taps = w.chunks_exact(c.max(1));
-        self.0.resize(Self::floats(taps.len(), c), 0.0);
-        pack_taps(taps, &mut self.0);
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.0.len() * size_of::<f32>()
-    }
-}
-
-/// Packs taps in their order; channels that fill up the last quad keep the zeros of `packed`.
-pub(super) fn pack_taps<'a>(taps: impl ExactSizeIterator<Item = &'a [f32]>, packed: &mut [f32]) {
-    let count = taps.len();
-    for (t, tap) in taps.enumerate() {
-        for (q, channels) in tap.chunks(LANES).enumerate() {
-            packed[(q * count + t) * LANES..][..channels.len()].copy_from_slice(channels);
-        }
-    }
-}
+use super::taps::PackedTaps;
 
 /// `y = clamp(conv(x, w) + bias + residual)`.
 ///
@@ -62,7 +23,7 @@ pub fn depthwise(s: &ConvShape, x: &[f32], w: &PackedTaps, y: &mut [f32], e: Epi
     depthwise_taps(s, x, &w.0, y, e, scratch);
 }
 
-/// [`depthwise`] with filters of [`pack_taps`].
+/// [`depthwise`] with filters of [`super::taps::pack_taps`].
 pub(super) fn depthwise_taps(
     s: &ConvShape,
     x: &[f32],
@@ -129,7 +90,7 @@ struct Job<'a> {
     s: &'a ConvShape,
     /// Quads of channels in a pixel.
     quads: usize,
-    /// As [`pack_taps`] orders them.
+    /// As [`super::taps::pack_taps`] orders them.
     w: &'a [[f32; LANES]],
     bias: &'a [[f32; LANES]],
     clamp: (f32, f32),

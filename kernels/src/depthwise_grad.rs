@@ -1,10 +1,11 @@
 //! Gradients of [`super::depthwise`].
 
 use super::conv2d::ConvShape;
-use super::depthwise::{PackedTaps, depthwise_taps, pack_taps, widen};
+use super::depthwise::{depthwise_taps, widen};
 use super::gemm::Epilogue;
 use super::scratch::Scratch;
 use super::simd::{F32x4, LANES, quad};
+use super::taps::{PackedTaps, pack_taps};
 
 /// Output pixels that [`depthwise_dw`] walks over for one quad of channels before it turns to the next: what they touch
 /// shares the first-level cache, and neighbouring quads lie in the same cache lines.

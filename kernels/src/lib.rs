@@ -21,6 +21,7 @@ mod pool;
 mod reduce;
 mod scratch;
 mod simd;
+mod taps;
 #[cfg(test)]
 mod testing;
 mod tile;
@@ -30,7 +31,7 @@ pub mod winograd;
 
 pub use conv2d::{ConvShape, PackedConv, conv2d};
 pub use conv2d_grad::{conv2d_dw, conv2d_dx};
-pub use depthwise::{PackedTaps, depthwise};
+pub use depthwise::depthwise;
 pub use depthwise_grad::{depthwise_dw, depthwise_dx};
 pub use elementwise::{
     add, channel_scale_shift, clamp, clamp_dx, clamped, copy, less, maximum, moving_average, mul, not_less, penalize,
@@ -47,6 +48,7 @@ pub use reduce::{
     sum_squares,
 };
 pub use scratch::Scratch;
+pub use taps::PackedTaps;
 pub use tile::limit_tile_rows;
 pub use transpose::{permute, transpose};
 pub use update::{adadelta, adagrad, adam, adamax, amsgrad, flush, nadam, nesterovs, rmsprop, sgd};

@@ -407,10 +407,11 @@ mod tests {
             n: 2,
             h: 33,
             w: 30,
-            c: 64,
+            // More than a block of the products' sums.
+            c: 300,
             kh: 3,
             kw: 3,
-            m: 64,
+            m: 12,
             oh: 33,
             ow: 30,
             stride: [1; 2],
