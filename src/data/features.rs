@@ -197,9 +197,9 @@ impl FeatureSet {
         self.rows[tensor].widened(rows)
     }
 
-    /// All rows of tensor `tensor`.
-    pub fn rows(&self, tensor: usize) -> &Rows {
-        &self.rows[tensor]
+    /// All rows of each tensor.
+    pub fn rows(&self) -> &[Rows] {
+        &self.rows
     }
 
     /// Fails unless the features were made by the trunk of this key.

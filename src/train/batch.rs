@@ -124,8 +124,7 @@ impl Batch {
 
     /// Writes the features of the batch, which are in `set`, to the inputs of these names.
     pub(super) fn write_features(&self, set: &FeatureSet, backend: &mut Backend, names: &[String]) -> Result<()> {
-        let mut tensors = names.iter().enumerate();
-        tensors.try_for_each(|(tensor, name)| backend.write_rows(name, set.rows(tensor), &self.rows))
+        names.iter().zip(set.rows()).try_for_each(|(name, all)| backend.write_rows(name, all, &self.rows))
     }
 
     /// The same for measuring: targets as they are, every row alike.

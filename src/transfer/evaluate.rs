@@ -123,8 +123,8 @@ impl Batches<'_> {
         let mut all: Vec<Vec<f32>> = vec![Vec::new(); session.outputs().len()];
         for (index, chunk) in rows.chunks(batch).enumerate() {
             let padded: Vec<usize> = chunk.iter().copied().chain(std::iter::repeat(chunk[0])).take(batch).collect();
-            for (tensor, name) in boundary.iter().enumerate() {
-                session.write_rows(name, features.rows(tensor), &padded)?;
+            for (name, all) in boundary.iter().zip(features.rows()) {
+                session.write_rows(name, all, &padded)?;
             }
             if let Some((name, values)) = extra {
                 let width = values.len() / rows.len();
